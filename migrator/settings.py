@@ -1,0 +1,350 @@
+"""migrator.toml and MIGRATOR_* -> frozen Settings. The only reader of the environment; all mistakes are told at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from migrator.errors import SettingWrong
+
+FILE = "migrator.toml"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where a database is. `url` as SQLAlchemy writes it; `schema` where the database has schemas."""
+
+    url: str = ""
+    schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Our own memory; SQLite in `.migrator/` unless a URL says otherwise."""
+
+    url: str = "sqlite:///.migrator/control.db"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Redis. Without a URL a real one is started and stopped by the command line."""
+
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSettings:
+    """The folder of the mapping set."""
+
+    path: Path = Path("mappings")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """How users are divided into waves, and what happens between them."""
+
+    strategy: str = "tiered"  # tiered | whole
+    order: tuple[str, ...] = ("core", "normal", "edge")
+    pilot_share: int = 5  # percent of each tier
+    pilot_floor: int = 59  # users of each tier, at most half of it
+    gray: tuple[int, ...] = (5, 25, 50)  # percent of each tier before the rest
+    soak: timedelta = timedelta(hours=24)
+    cutover: str = "manual"  # manual | immediate
+    on_stop: str = "pause"  # pause | rollback_wave
+    salt: str | None = None  # of the buckets; default: the plan's own
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How batches are cut, leased and tried again."""
+
+    users: int = 1000
+    lease: timedelta = timedelta(seconds=60)
+    grace: timedelta = timedelta(seconds=60)  # the reaper is silent for so long after its own start
+    ring_again: timedelta = timedelta(seconds=60)  # a batch whose message was lost
+    attempts: int = 5
+    interruptions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSettings:
+    """Where sealed snapshots and the project's key are."""
+
+    path: Path = Path(".migrator/snapshots")
+    key: Path = Path(".migrator/project.key")
+    keep: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class TierSettings:
+    """Windows and thresholds of R, F, M. A threshold is {fixed|quantile|pareto = number} or {mean|median = true}."""
+
+    frequency_window: str = "90d"
+    money_window: str = "365d"
+    recency: Mapping[str, Any] = field(default_factory=lambda: {"fixed": 30})
+    frequency: Mapping[str, Any] = field(default_factory=lambda: {"quantile": 0.8})
+    money: Mapping[str, Any] = field(default_factory=lambda: {"quantile": 0.8})
+    rates: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """Limits of the gates, as shares."""
+
+    max_failed: float = 0.02
+    max_held: float = 0.05
+    alpha: float = 0.05
+    stop_alpha: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When waves may start batches: "22:00-06:00", in `timezone`; empty = always."""
+
+    windows: tuple[str, ...] = ()
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSettings:
+    """How users are told. Nothing is queued while `sender` is not set."""
+
+    sender: str | None = None  # file | smtp
+    path: Path = Path(".migrator/outbox")  # file sender
+    smtp: str = "smtp://localhost:25"  # smtp://user@host:port, smtps://
+    smtp_password: str | None = None
+    from_: str = "migration@localhost"
+    product: str = "our service"
+    locale: str = "en"
+    templates: Path = Path("templates")
+    events: tuple[str, ...] = ("before", "done", "delayed", "rolled_back")
+
+
+@dataclass(frozen=True, slots=True)
+class SupportSettings:
+    """Whom users may ask."""
+
+    contact: str = "support@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """Who may do what; empty = whoever can run the command."""
+
+    operators: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections; `root` is the folder of the settings file, against which relative paths were resolved."""
+
+    root: Path
+    file: Path
+    legacy: DatabaseSettings = DatabaseSettings()
+    target: DatabaseSettings = DatabaseSettings()
+    control: ControlSettings = ControlSettings()
+    broker: BrokerSettings = BrokerSettings()
+    mappings: MappingSettings = MappingSettings()
+    plan: PlanSettings = PlanSettings()
+    batches: BatchSettings = BatchSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
+    tiers: TierSettings = field(default_factory=TierSettings)
+    gates: GateSettings = GateSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    notices: NoticeSettings = NoticeSettings()
+    support: SupportSettings = SupportSettings()
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+
+    @property
+    def state(self) -> Path:
+        """The folder for what a project keeps beside its settings."""
+        return self.root / ".migrator"
+
+
+SECTIONS: dict[str, type] = {
+    name: kind for name, kind in get_type_hints(Settings).items() if name not in ("root", "file")
+}
+CHOICES = {
+    ("plan", "strategy"): ("tiered", "whole"),
+    ("plan", "cutover"): ("manual", "immediate"),
+    ("plan", "on_stop"): ("pause", "rollback_wave"),
+    ("notices", "sender"): ("file", "smtp"),
+}
+
+
+def duration(text: str) -> timedelta:
+    """Read "0s", "90s", "15m", "24h", "30d"; ValueError otherwise."""
+    found = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
+    if not found:
+        raise ValueError(f'"{text}" is not a duration such as 30s, 15m, 24h or 7d')
+    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """
+    Read the settings file and what the environment says over it.
+
+    Args:
+        file: The file or its folder; without one `MIGRATOR_SETTINGS`, else `migrator.toml` here or in a folder above.
+
+    Raises:
+        SettingWrong: with every problem, not just the first.
+    """
+    environment = os.environ if environment is None else environment
+    path = _find(file, environment)
+    document = _read(path)
+    problems: list[str] = []
+    sections = {name: _section(name, kind, document, environment, path, problems) for name, kind in SECTIONS.items()}
+    problems += _unknown(path, "section", document, SECTIONS)
+    if problems:
+        raise SettingWrong(*problems)
+    return Settings(root=path.parent, file=path, **sections)
+
+
+def _find(file: Path | None, environment: Mapping[str, str]) -> Path:
+    named = file or (Path(environment["MIGRATOR_SETTINGS"]) if "MIGRATOR_SETTINGS" in environment else None)
+    if named is not None:
+        path = (named / FILE if named.is_dir() else named).resolve()
+        if not path.is_file():
+            raise SettingWrong(f"there is no settings file {path}; `migrator init {path.parent}` makes one")
+        return path
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    raise SettingWrong(f"there is no {FILE} in {here} or above; `migrator init .` makes one")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingWrong(f"{path}: not TOML: {exc}") from exc
+
+
+def _section(
+    name: str, kind: type, document: dict[str, Any], environment: Mapping[str, str], path: Path, problems: list[str]
+) -> Any:
+    given = document.get(name, {})
+    if not isinstance(given, dict):
+        problems.append(f"{path}: [{name}] must be a section, not {given!r}")
+        return kind()
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        key = item.name.rstrip("_")
+        variable = f"MIGRATOR_{name}_{key}".upper()
+        raw, where = (
+            (environment[variable], variable)
+            if variable in environment
+            else (given.get(key), f"{path}: [{name}] {key}")
+        )
+        if raw is None:
+            continue
+        try:
+            values[item.name] = _convert(raw, hints[item.name], path.parent)
+            _check_choice(name, key, values[item.name])
+        except (ValueError, TypeError) as exc:
+            problems.append(f"{where}: {exc}")
+    problems += _unknown(path, f"key in [{name}]", given, [item.name.rstrip("_") for item in fields(kind)])
+    built = kind(**values)
+    if name not in document or any(item.name not in values for item in fields(kind)):
+        built = _anchored(built, path.parent)
+    return built
+
+
+def _anchored(section: Any, root: Path) -> Any:
+    """Defaults that are relative paths also count from the settings file."""
+    changes = {
+        item.name: root / getattr(section, item.name)
+        for item in fields(section)
+        if isinstance(getattr(section, item.name), Path) and not getattr(section, item.name).is_absolute()
+    }
+    url = getattr(section, "url", None)
+    if url is not None and isinstance(url, str):
+        changes["url"] = _anchor_url(url, root)
+    return type(section)(**{item.name: getattr(section, item.name) for item in fields(section)} | changes)
+
+
+def _anchor_url(url: str, root: Path) -> str:
+    """sqlite:///relative counts from the settings file; everything else stays."""
+    found = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/:?][^?]*)(\?.*)?", url)
+    return f"{found[1]}{root / found[2]}{found[3] or ''}" if found else url
+
+
+def _path(raw: Any, root: Path) -> Path:
+    return (root / Path(_text(raw)).expanduser()).resolve()
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise TypeError(f"must be text, not {raw!r}")
+    return raw
+
+
+def _whole(raw: Any) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        raise TypeError(f"must be a whole number, not {raw!r}")
+    number = int(raw)
+    if number < 0:
+        raise ValueError(f"must not be negative, not {number}")
+    return number
+
+
+def _share(raw: Any) -> float:
+    number = float(raw)
+    if not 0 <= number <= 1:
+        raise ValueError(f"must be a share between 0 and 1, not {raw}")
+    return number
+
+
+def _list(raw: Any, one: Callable[[Any], Any]) -> tuple[Any, ...]:
+    items = [part.strip() for part in raw.split(",") if part.strip()] if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple):
+        raise TypeError(f"must be a list, not {raw!r}")
+    return tuple(one(item) for item in items)
+
+
+def _table(raw: Any) -> Mapping[str, Any]:
+    if not isinstance(raw, dict):
+        raise TypeError(f"must be a table such as {{ quantile = 0.8 }}, not {raw!r}")
+    return raw
+
+
+def _convert(raw: Any, hint: Any, root: Path) -> Any:
+    converters: dict[Any, Callable[[Any], Any]] = {
+        str: lambda value: _anchor_url(_text(value), root),
+        str | None: lambda value: _anchor_url(_text(value), root),
+        Path: lambda value: _path(value, root),
+        int: _whole,
+        float: _share,
+        timedelta: lambda value: duration(_text(value)),
+        tuple[str, ...]: lambda value: _list(value, _text),
+        tuple[int, ...]: lambda value: _list(value, _whole),
+        Mapping[str, Any]: _table,
+    }
+    return converters[hint](raw)
+
+
+def _check_choice(section: str, key: str, value: Any) -> None:
+    allowed = CHOICES.get((section, key))
+    if allowed and value not in allowed:
+        raise ValueError(f'must be one of {", ".join(allowed)}, not "{value}"')
+
+
+def _unknown(path: Path, noun: str, given: Mapping[str, Any], known: Any) -> list[str]:
+    problems = []
+    for key in given:
+        if key not in known:
+            close = get_close_matches(key, list(known), n=1, cutoff=0.72)
+            hint = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(sorted(known))}"
+            problems.append(f'{path}: unknown {noun} "{key}"; {hint}')
+    return problems
