@@ -1,0 +1,258 @@
+"""
+R, F and M of a user become a tier, and a sentence that says why.
+
+R = whole days since the last sign of life, F = days with one, M = what was paid, refunds taken off: all at one
+`as_of`. A bit of each (few days, many days, much money) gives the code, the code the tier.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal, localcontext
+from enum import StrEnum
+
+import polars as pl
+
+from migrator.errors import Refused, SettingWrong
+from migrator.rollout import cuts
+
+#: What `measure` gives. `r` is null for a user without a sign of life.
+_MONEY = pl.Decimal(38, 18)
+RFM = pl.Schema([("user", pl.String()), ("r", pl.Int64()), ("f", pl.Int64()), ("m", _MONEY)])
+
+
+class Tier(StrEnum):
+    """A user's value class."""
+
+    CORE = "core"
+    NORMAL = "normal"
+    EDGE = "edge"
+
+
+DEFAULT_ORDER = (Tier.CORE, Tier.NORMAL, Tier.EDGE)
+DIMENSIONS = ("recency", "frequency", "money")
+WITHIN_A_MONTH = cuts.Cut("fixed", Decimal(30))
+BEST_FIFTH = cuts.Cut("quantile", Decimal("0.8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The `[tiers]` of the settings: windows in days (None: all there is), and how each threshold is found."""
+
+    frequency_window: int | None = 90
+    money_window: int | None = 365
+    recency: cuts.Cut = WITHIN_A_MONTH
+    frequency: cuts.Cut = BEST_FIFTH
+    money: cuts.Cut = BEST_FIFTH
+    rates: Mapping[str, Decimal] = field(default_factory=dict)  # currency -> what one of it is worth
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Recent: R <= `recency`. Frequent: F > `frequency`. Paying: M > `money`; found at `as_of` by `rules`."""
+
+    recency: Decimal
+    frequency: Decimal
+    money: Decimal
+    as_of: datetime
+    rules: Rules
+
+
+def read(
+    frequency_window: str,
+    money_window: str,
+    given: Mapping[str, Mapping[str, object]],
+    rates: Mapping[str, object],
+) -> Rules:
+    """
+    Read the `[tiers]` of the settings.
+
+    Args:
+        frequency_window: Days as `90d`, or `all`.
+        money_window: The same.
+        given: `recency`, `frequency`, `money`, each {fixed | quantile | pareto = number} or {mean | median = true}.
+        rates: Currency -> number.
+
+    Raises:
+        SettingWrong: everything that is not understood.
+    """
+    problems: list[str] = []
+    windows = [
+        _window(name, text, problems)
+        for name, text in (("frequency_window", frequency_window), ("money_window", money_window))
+    ]
+    recency, frequency, money = (cuts.read(name, given[name], problems) for name in DIMENSIONS)
+    worth = {currency: cuts.read_number(f"rates.{currency}", rate, problems) for currency, rate in rates.items()}
+    problems += [f"[tiers] rates.{currency} is more than 0" for currency, rate in worth.items() if rate <= 0]
+    if problems:
+        raise SettingWrong(*problems)
+    return Rules(windows[0], windows[1], recency, frequency, money, worth)
+
+
+def as_of(latest: datetime) -> datetime:
+    """Give the midnight (UTC) after the latest sign of life: the instant at which a plan looks at everybody."""
+    return datetime.combine(latest.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+
+
+def measure(
+    users: Sequence[str] | pl.Series, days: pl.DataFrame, money: pl.DataFrame, at: datetime, rules: Rules
+) -> pl.DataFrame:
+    """
+    Measure R, F and M of each user.
+
+    Args:
+        users: The user keys wanted; others in the frames are left out.
+        days: `user`, `day`: one row per user and day with a sign of life.
+        money: `user`, `at` (UTC), `amount`, `currency`: one row per payment, refunds negative.
+        at: `as_of`. A day counts if it is not after it, and after it minus the window.
+        rules: The windows, and the rates where there are several currencies.
+
+    Returns:
+        RFM, one row per user in the order given; without a sign of life R is null, F 0, M 0.
+
+    Raises:
+        Refused: several currencies and no rate for one of them.
+    """
+    wanted = pl.DataFrame({"user": users}, schema={"user": pl.String})
+    today = at.astimezone(UTC).date()
+    seen = days.filter(pl.col("day") <= today)
+    last = seen.group_by("user").agg(r=(pl.lit(today) - pl.col("day").max()).dt.total_days())
+    often = _within(seen, pl.col("day"), at, rules.frequency_window).group_by("user").agg(f=pl.col("day").n_unique())
+    paid_day = pl.col("at").dt.date()
+    paid = _within(money.filter(paid_day <= today), paid_day, at, rules.money_window)
+    rfm = wanted.join(last, on="user", how="left", maintain_order="left")
+    rfm = rfm.join(often, on="user", how="left", maintain_order="left")
+    rfm = rfm.join(_sums(paid, rules.rates), on="user", how="left", maintain_order="left")
+    return rfm.select("user", "r", pl.col("f").fill_null(0), pl.col("m").fill_null(Decimal(0))).cast(RFM)
+
+
+def thresholds(rfm: pl.DataFrame, at: datetime, rules: Rules) -> Thresholds:
+    """Find the three thresholds among the users of *rfm*; those without a sign of life have no say in recency."""
+    return Thresholds(
+        recency=cuts.find(rules.recency, rfm["r"], few_is_good=True),
+        frequency=cuts.find(rules.frequency, rfm["f"]),
+        money=cuts.find(rules.money, rfm["m"]),
+        as_of=at,
+        rules=rules,
+    )
+
+
+def assign(rfm: pl.DataFrame, limits: Thresholds) -> pl.DataFrame:
+    """
+    Give each user a code and a tier.
+
+    Returns:
+        The rows of *rfm* with `tier`, `code` (three digits: recent, frequent, paying; 1 is yes) and `win_back`: once
+        paid much, silent now (codes 011 and 001).
+    """
+    recent = (pl.col("r") <= _number(limits.recency)).fill_null(False)
+    frequent = pl.col("f") > _number(limits.frequency)
+    paying = pl.col("m") > _number(limits.money)
+    tier = (
+        pl.when(frequent & (pl.col("m") > 0) & recent)
+        .then(pl.lit(Tier.CORE.value))
+        .when(~frequent & (pl.col("m") <= 0))
+        .then(pl.lit(Tier.EDGE.value))
+        .otherwise(pl.lit(Tier.NORMAL.value))
+    )
+    code = pl.concat_str([bit.cast(pl.Int8).cast(pl.String) for bit in (recent, frequent, paying)])
+    return rfm.with_columns(tier=tier, code=code, win_back=~recent & paying)
+
+
+def warnings(assigned: pl.DataFrame, limits: Thresholds) -> list[str]:
+    """Say where the thresholds divide badly: many users exactly on one, or next to nobody in a tier."""
+    everybody = assigned.height
+    if not everybody:
+        return []
+    said = []
+    for name, column in zip(DIMENSIONS, ("r", "f", "m"), strict=True):
+        limit: Decimal = getattr(limits, name)
+        tied = assigned.filter(pl.col(column) == _number(limit)).height
+        if tied * 10 > everybody:
+            said.append(
+                f"{tied} of {everybody} users have exactly the {name} of the threshold ({cuts.plain(limit)}); "
+                f"a small change of it would move them all"
+            )
+    for tier in DEFAULT_ORDER:
+        members = assigned.filter(pl.col("tier") == tier.value).height
+        if members * 100 < everybody:
+            said.append(f"tier {tier} has {members} of {everybody} users, less than 1 %: look at [tiers]")
+    return said
+
+
+def explain(row: Mapping[str, object], limits: Thresholds) -> str:
+    """
+    Say in one sentence why a user is in a tier.
+
+    Args:
+        row: `r`, `f`, `m`, `tier`, `code` of the user, as `assign` gave them (m may be text).
+        limits: Those it was assigned by.
+    """
+    recent, frequent, paying = (digit == "1" for digit in str(row["code"]))
+    rules = limits.rules
+    day = f"{limits.as_of:%Y-%m-%d}"
+    seen = "never seen active" if row["r"] is None else f"last active {_days(row['r'])} before {day}"
+    money = cuts.plain(Decimal(str(row["m"])))
+    return (
+        f"{row['tier']} ({row['code']}): "
+        f"{seen} ({_is(recent)}recent: at most {cuts.plain(limits.recency)}), "
+        f"active on {_days(row['f'])} {_in(rules.frequency_window)} "
+        f"({_is(frequent)}frequent: more than {cuts.plain(limits.frequency)}, {rules.frequency}), "
+        f"{money} paid {_in(rules.money_window)} "
+        f"({_is(paying)}high: more than {cuts.plain(limits.money)}, {rules.money})."
+    )
+
+
+def _window(name: str, text: str, problems: list[str]) -> int | None:
+    if text == "all":
+        return None
+    if found := re.fullmatch(r"([1-9]\d{0,4})d", text):
+        return int(found[1])
+    problems.append(f"[tiers] {name} is a number of days such as 90d, or all, not {text!r}")
+    return None
+
+
+def _within(frame: pl.DataFrame, day: pl.Expr, at: datetime, window: int | None) -> pl.DataFrame:
+    if window is None:
+        return frame
+    return frame.filter(day > (at.astimezone(UTC) - timedelta(days=window)).date())
+
+
+def _sums(paid: pl.DataFrame, rates: Mapping[str, Decimal]) -> pl.DataFrame:
+    currencies = paid["currency"].unique().to_list()
+    if not rates and len(currencies) < 2:
+        return paid.group_by("user").agg(m=pl.col("amount").sum())
+    without_rate = sorted(str(currency) for currency in currencies if currency not in rates)
+    if without_rate:
+        raise Refused(
+            f"payments are in several currencies and [tiers.rates] has none for {', '.join(without_rate)}: "
+            "say there what one of each is worth"
+        )
+    per_currency = paid.group_by("user", "currency").agg(m=pl.col("amount").sum())
+    # Python's decimals, because a product of two of 18 digits behind the point does not fit in Polars'.
+    with localcontext(prec=60):  # rates of many digits times amounts of many digits, rounded once
+        worth = [
+            (amount * rates[currency]).quantize(cuts.SMALLEST)
+            for amount, currency in per_currency.select("m", "currency").iter_rows()
+        ]
+    values = pl.Series("m", worth, dtype=_MONEY)
+    return per_currency.with_columns(values).group_by("user").agg(m=pl.col("m").sum())
+
+
+def _number(value: Decimal) -> pl.Expr:
+    return pl.lit(value, dtype=_MONEY)
+
+
+def _days(count: object) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def _is(yes: bool) -> str:
+    return "" if yes else "not "
+
+
+def _in(window: int | None) -> str:
+    return "in all" if window is None else f"in {window} days"
