@@ -1,0 +1,1 @@
+"""What changes: frames in, frames out; pure."""

@@ -1,0 +1,177 @@
+"""Other legacy tables beside the source rows: one row, one of several, all of them, or names and values in rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from migrator.mapping import faults, ids, pivots, predicates, uses
+from migrator.mapping import values as columns
+from migrator.mapping.model import Join, Predicate
+from migrator.mapping.outcome import Context
+from migrator.mapping.query import Among, Query
+from migrator.mapping.schema import Schema, Table
+from migrator.mapping.values import Values
+
+Fetch = Callable[[Query], pl.DataFrame]
+Count = Callable[[Query], int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """How legacy tables are read: the same for a source and for all its joins."""
+
+    legacy: Schema
+    fetch: Fetch
+    null_if: tuple[Any, ...]
+    context: Context | None
+    read_names: Collection[str] = ()
+    count: Count | None = None
+
+    def rows(self, name: str, wanted: Collection[str], where: Predicate, among: Among | None) -> pl.DataFrame:
+        """Read *wanted* columns of the rows for which *where* holds; `null_if` comes first."""
+        table = self.legacy.tables[name]
+        needed = [column for column in dict.fromkeys([*wanted, *uses.predicate(where)]) if column in table.columns]
+        tests = predicates.pushed(where, table, self.null_if, self.context)
+        frame = self.nulled(self.fetch(Query(name, tuple(str(column) for column in needed), tests, among)))
+        return frame.filter(self.mask(where, frame))
+
+    def nulled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Make null of every value that `null_if` names."""
+        if not self.null_if:
+            return frame
+        meant = [text for text in map(columns.literal_text, self.null_if) if text is not None]
+        return frame.with_columns(_nulled(series, meant) for series in frame.get_columns())
+
+    def mask(self, where: Predicate, frame: pl.DataFrame) -> pl.Series:
+        """Say for which rows of *frame* a condition holds."""
+        return predicates.mask(where, OfFrame(frame), self.context, self.read_names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfFrame:
+    """A frame, as conditions look at it."""
+
+    frame: pl.DataFrame
+
+    @property
+    def height(self) -> int:
+        """How many rows there are."""
+        return self.frame.height
+
+    def column(self, name: str) -> Values:
+        """Say the values of a COLUMN."""
+        return columns.of(self.frame.get_column(str(name)))
+
+
+def _nulled(series: pl.Series, meant: list[str]) -> pl.Series:
+    if series.dtype in (pl.String, pl.Null):
+        hit = series.cast(pl.String).is_in(meant)
+    else:
+        numbers = columns.parse_numbers(pl.Series(meant, dtype=pl.String)).drop_nulls()
+        if not len(numbers) or not series.dtype.is_numeric():
+            return series
+        hit = columns.text(series).is_in(meant)
+    return columns.blank(series, columns.is_true(hit)) if hit.any() else series
+
+
+def attach(
+    frame: pl.DataFrame, join: Join, wanted: Sequence[str], reading: Reading, *, everything: bool = False
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """
+    Put the columns of *join* beside the rows of *frame* (`__row` numbers them); no row is made or dropped.
+
+    Args:
+        wanted: Columns, or pivoted names, of the join.
+        everything: Read the whole table, because *frame* holds (nearly) all rows that could match.
+
+    Returns:
+        The frame with `join.column` columns (a `many` join: one list column), and faults of rules `join` and `pivot`.
+    """
+    if not wanted:
+        return frame, []
+    if join.pivot:
+        return pivots.attach(frame, join, wanted, reading, None if everything else among(frame, join, reading.legacy))
+    table = reading.legacy.tables[join.tables[0]]
+    rows = _joined_rows(frame, join, wanted, reading, table, everything=everything)
+    left, right = matched(frame, rows, join)
+    rows = rows.with_columns(right.alias("__match")).drop_nulls("__match")
+    if join.many:
+        return _many(frame, left, rows, join, wanted), []
+    found = []
+    if not join.keep:
+        twice = rows.filter(pl.col("__match").is_duplicated())["__match"].unique()
+        hit = frame.filter(columns.is_true(left.is_in(twice.implode())))
+        found = faults.of(
+            hit, join.name, "join", left.filter(columns.is_true(left.is_in(twice.implode()))), "it has several rows"
+        )
+    single = rows.unique("__match", keep="first", maintain_order=True)
+    named = single.select("__match", *(pl.col(name).alias(f"{join.name}.{name}") for name in wanted))
+    return _beside(frame, left, named), found
+
+
+def _joined_rows(
+    frame: pl.DataFrame, join: Join, wanted: Sequence[str], reading: Reading, table: Table, *, everything: bool
+) -> pl.DataFrame:
+    order = join.keep[1] if join.keep else join.order
+    needed = [*(theirs for theirs, _ in join.match), *wanted, *table.key, *([order] if order else [])]
+    parts = [
+        reading.rows(name, needed, join.where, None if everything else among(frame, join, reading.legacy))
+        for name in join.tables
+    ]
+    rows = stacked(parts)
+    by = [str(name) for name in ((order, *table.key) if order else table.key)]
+    if not by:
+        return rows
+    backwards = bool(join.keep and join.keep[0] == "most_recent")
+    return rows.sort(by, descending=backwards, nulls_last=True, maintain_order=True)
+
+
+def stacked(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put the rows of alike tables on top of each other; a column whose types differ becomes text."""
+    if len(parts) == 1:
+        return parts[0]
+    names = parts[0].columns
+    made = []
+    for name in names:
+        series = [part[name] for part in parts]
+        same = len({one.dtype for one in series}) == 1
+        made.append(pl.concat(series if same else [columns.text(one) for one in series]))
+    return pl.DataFrame(made)
+
+
+def among(frame: pl.DataFrame, join: Join, legacy: Schema) -> Among:
+    """Say which rows of the other table are wanted: by an indexed column where there is one."""
+    table = legacy.tables[join.tables[0]]
+    leading = {index[0] for index in (table.key, *table.uniques, *table.indexes) if index}
+    theirs, ours = next((pair for pair in join.match if pair[0] in leading), join.match[0])
+    return Among(str(theirs), _askable(frame[str(ours)].drop_nulls().unique()))
+
+
+def _askable(values: pl.Series) -> pl.Series:
+    return values if values.dtype == pl.Int64 else columns.text(values)
+
+
+def matched(frame: pl.DataFrame, rows: pl.DataFrame, join: Join) -> tuple[pl.Series, pl.Series]:
+    """The keys of both sides in one type; null where a part is null, which matches nothing."""
+    if len(join.match) == 1:
+        theirs, ours = join.match[0]
+        left, right = frame[str(ours)], rows[str(theirs)]
+        if left.dtype == right.dtype == pl.Int64:
+            return left, right
+    lefts = [columns.text(frame[str(ours)]) for _, ours in join.match]
+    rights = [columns.text(rows[str(theirs)]) for theirs, _ in join.match]
+    return ids.key(lefts), ids.key(rights)
+
+
+def _many(frame: pl.DataFrame, left: pl.Series, rows: pl.DataFrame, join: Join, wanted: Sequence[str]) -> pl.DataFrame:
+    lists = rows.group_by("__match", maintain_order=True).agg(pl.struct(*wanted).alias(join.name))
+    return _beside(frame, left, lists)
+
+
+def _beside(frame: pl.DataFrame, left: pl.Series, named: pl.DataFrame) -> pl.DataFrame:
+    keyed = frame.with_columns(left.alias("__match"))
+    return keyed.join(named, on="__match", how="left", maintain_order="left", validate="m:1").drop("__match")

@@ -1,0 +1,97 @@
+"""Every COLUMN must be there: E201; and be one value where one is wanted: E112."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from migrator.mapping import walk
+from migrator.mapping.lint import uses
+from migrator.mapping.lint.ground import Ground, place_of
+from migrator.mapping.lint.uses import Sort, Use
+from migrator.mapping.model import Activity, From, Join, Mapping, Place, Users
+from migrator.mapping.suggest import suggest
+
+_PLAN = ("$plan.as_of", "$plan.id")
+
+
+def check(ground: Ground) -> None:
+    """Check set.yaml and all mappings."""
+    named = [(table, place) for mapping in ground.set.mappings.values() for table, place in tables(mapping)]
+    for table, place in {*named, *_tables_of_set(ground)}:
+        _check_table(ground, table, place)
+    _check(ground, uses.of_set(ground.set.set), (), ())
+    for mapping in ground.set.mappings.values():
+        values = [f"${name}" for name in (*mapping.vars, *mapping.fields)]
+        _check(ground, uses.of_mapping(mapping), values, list(mapping.source.joins))
+        _check_single(ground, mapping)
+
+
+def tables(mapping: Mapping) -> Iterator[tuple[str, Place]]:
+    """Every legacy table that *mapping* reads, with the place that names it."""
+    source = mapping.source
+    yield source.table, place_of(source.table, source.place)
+    if source.pivot and source.pivot.names.table:
+        yield source.pivot.names.table, place_of(source.pivot.names.table, source.place)
+    yield from _joined(source.joins.values())
+
+
+def _joined(joins: Iterable[Join]) -> Iterator[tuple[str, Place]]:
+    for join in joins:
+        for table in join.tables:
+            yield table, place_of(table, join.place)
+        if join.pivot and join.pivot.names.table:
+            yield join.pivot.names.table, place_of(join.pivot.names.table, join.place)
+
+
+def _tables_of_set(ground: Ground) -> Iterator[tuple[str, Place]]:
+    users = ground.set.set
+    parts: list[Users | Activity] = [users.users, *users.activity, *users.paid]
+    for part in parts:
+        yield part.table, place_of(part.table, part.place)
+        yield from _joined(part.joins.values())
+
+
+def _check_table(ground: Ground, table: str, place: Place) -> None:
+    if ground.legacy is not None and table not in ground.legacy.tables:
+        help = suggest(table, ground.legacy.tables)
+        ground.notes.add("E201", place, f'the legacy database has no table "{table}"', help)
+
+
+def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: Iterable[str]) -> None:
+    for use in found:
+        if use.sort is Sort.VALUE and use.written not in values:
+            ground.notes.add(
+                "E201", use.place, f'there is no field or variable "{use.written}"', suggest(use.written, values)
+            )
+        elif use.sort is Sort.PLAN and use.written not in _PLAN:
+            ground.notes.add("E201", use.place, f'there is no "{use.written}"', suggest(use.written, _PLAN))
+        elif use.sort is Sort.STRANGER:
+            ground.notes.add("E201", use.place, f'there is no join "{use.column}"', suggest(use.column, joins))
+        elif use.sort in (Sort.COLUMN, Sort.MANY) and ground.legacy is not None:
+            _check_column(ground, use)
+
+
+def _check_column(ground: Ground, use: Use) -> None:
+    known = [ground.legacy.tables[table] for table in use.tables if ground.legacy and table in ground.legacy.tables]
+    for table in known:
+        if use.column not in table.columns:
+            text = f'{table.name} has no column "{use.column}"'
+            ground.notes.add("E201", use.place, text, suggest(use.column, table.columns))
+            return
+
+
+def _check_single(ground: Ground, mapping: Mapping) -> None:
+    names, group = uses.scope(mapping.source), mapping.source.group
+    single = {group.by, *mapping.source.key, *mapping.source.user} if group else set()
+    for spot in walk.spots(mapping):
+        source = spot.rule.source
+        aggregated = isinstance(source, From) and source.aggregate is not None
+        for use in uses.of_rule(spot.rule, names, spot.collect):
+            listed = group is not None and spot.collect is None and use.sort is Sort.COLUMN
+            several = use.sort is Sort.MANY or (listed and use.written not in single)
+            if several and not aggregated:
+                help = "take one with aggregate: or all of them with collect:"
+                ground.notes.add("E112", use.place, f'"{use.written}" has many values here', help)
+            elif aggregated and not several and not listed:
+                text = f'"{use.written}" has one value; aggregate needs a group or a join with many'
+                ground.notes.add("E112", use.place, text)

@@ -1,0 +1,169 @@
+"""What a value is, against what its column takes: E402, W403, E405, W603. Only what is certain without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from migrator.mapping import walk
+from migrator.mapping.lint import uses
+from migrator.mapping.lint.ground import Ground
+from migrator.mapping.lint.uses import Scope, Sort
+from migrator.mapping.model import UNSET, Choose, From, Lookup, Mapping, Reference, Rule, Step, Value
+from migrator.mapping.schema import Column, Kind, Table
+from migrator.mapping.suggest import suggest
+
+_MOMENTS = {Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP}
+_NOT_MOMENTS = {Kind.TEXT, Kind.ENUM, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN, Kind.UUID, Kind.JSON}
+_GIVES = {
+    "integer": Kind.INTEGER,
+    "decimal": Kind.DECIMAL,
+    "multiply": Kind.DECIMAL,
+    "divide": Kind.DECIMAL,
+    "boolean": Kind.BOOLEAN,
+    "date": Kind.DATE,
+    "epoch": Kind.TIMESTAMP,
+    "json": Kind.JSON,
+    "php": Kind.JSON,
+    "lower": Kind.TEXT,
+    "upper": Kind.TEXT,
+    "trim": Kind.TEXT,
+}
+_KEEPS = {"null_if", "between", "one_of"}
+
+
+def check(ground: Ground) -> None:
+    """Check every field of all mappings against its column."""
+    for mapping in ground.set.mappings.values():
+        table = ground.written(mapping)
+        if table is None:
+            continue
+        names = uses.scope(mapping.source)
+        for field, rule in mapping.fields.items():
+            column = table.columns.get(field)
+            if column is not None and not column.generated:
+                _check_kind(ground, names, rule, column)
+                _check_values(ground, rule, column)
+                _check_null(ground, mapping, names, rule, table, column)
+
+
+def _check_kind(ground: Ground, names: Scope, rule: Rule, column: Column) -> None:
+    for _, one in _leaves(rule):
+        kind = _kind(ground, names, one)
+        if kind is None or column.kind not in _MOMENTS:
+            continue
+        if kind in _NOT_MOMENTS:
+            help = "add transform: [{datetime: {timezone: …}}], [date] or [{epoch: s}]"
+            ground.notes.add("E402", one.place, f"{column.name} takes a {column.kind}, and this is a {kind}", help)
+        elif kind is Kind.DATETIME and column.kind is Kind.TIMESTAMP:
+            text = f"{column.name} takes an instant, and this is a time without a zone"
+            ground.notes.add("E402", one.place, text, "say the zone it was written in: [{datetime: {timezone: UTC}}]")
+
+
+def _kind(ground: Ground, names: Scope, rule: Rule) -> Kind | None:
+    """What *rule* gives to fit, None where that is not certain."""
+    kind = _source_kind(ground, names, rule)
+    for step in rule.steps:
+        kind = kind if step.name in _KEEPS else _step_kind(step)
+    return kind
+
+
+def _source_kind(ground: Ground, names: Scope, rule: Rule) -> Kind | None:
+    source = rule.source
+    if not isinstance(source, From) or len(source.columns) != 1:
+        return None
+    if source.aggregate == "count":
+        return Kind.INTEGER
+    use = names.use(source.columns[0])
+    if use.sort not in (Sort.COLUMN, Sort.MANY) or len(use.tables) != 1:
+        return None
+    column = ground.legacy_column(use.tables[0], use.column)
+    return column.kind if column else None
+
+
+def _step_kind(step: Step) -> Kind | None:
+    if step.name == "datetime":
+        zoned = isinstance(step.args, dict) and "timezone" in step.args
+        return Kind.TIMESTAMP if zoned else None
+    return _GIVES.get(step.name)
+
+
+def _check_values(ground: Ground, rule: Rule, column: Column) -> None:
+    if column.kind is not Kind.ENUM or not column.values:
+        return
+    for value, step in _outputs(rule):
+        if value is not None and str(value) not in column.values:
+            text = f'{column.name} cannot hold "{value}"'
+            place = step.place if step else rule.place
+            ground.notes.add("E405", place, text, suggest(str(value), column.values))
+
+
+def _outputs(rule: Rule) -> Iterator[tuple[object, Step | None]]:
+    """Every value that *rule* is certain to be able to give."""
+    for _, one in _leaves(rule):
+        last = one.steps[-1] if one.steps else None
+        if last is not None and last.name == "map" and isinstance(last.args, dict):
+            keeps = last.args.get("else") == "keep"
+            yield from ((value, last) for key, value in last.args.items() if not (key == "else" and keeps))
+        if isinstance(one.source, Value) and not one.steps:
+            yield one.source.literal, None
+        if one.default is not UNSET:
+            yield one.default, None
+    if isinstance(rule.source, Choose) and rule.default is not UNSET:
+        yield rule.default, None
+
+
+def _check_null(ground: Ground, mapping: Mapping, names: Scope, rule: Rule, table: Table, column: Column) -> None:
+    saved = rule.required or (rule.default is not UNSET and rule.default is not None)
+    unique = column.name in {name for key in (table.key, *table.uniques) for name in key}
+    if (not column.nullable or unique) and rule.on_error == "use" and rule.use is None and not saved:
+        why = "is unique" if column.nullable else "may not be null"
+        ground.notes.add("W603", rule.place, f"{column.name} {why}, and on_error puts null there")
+    elif not column.nullable and not saved and _may_be_null(ground, names, rule):
+        text = f"{column.name} may not be null, and this can be"
+        ground.notes.add("W403", rule.place, text, "add required: true (such a row goes to review) or a default")
+
+
+def _may_be_null(ground: Ground, names: Scope, rule: Rule) -> bool:
+    source = rule.source
+    if isinstance(source, Choose):
+        return _choice_may_be_null(ground, names, source)
+    if any(step.name in ("null_if", "map") and _gives_null(step) for step in rule.steps):
+        return True
+    if isinstance(source, Value):
+        return source.literal is None
+    if isinstance(source, From) and source.aggregate == "count":
+        return False
+    if isinstance(source, From | Lookup | Reference):
+        found = [use for use in uses.of_rule(rule, names) if use.sort is not Sort.PLAN]
+        return bool(found) and all(_use_may_be_null(ground, use) for use in found)
+    return False
+
+
+def _choice_may_be_null(ground: Ground, names: Scope, choose: Choose) -> bool:
+    total = any(branch.when is None for branch in choose.branches)
+    given = [b.rule for b in choose.branches if b.rule and not b.rule.required and b.rule.default is UNSET]
+    return not total or any(_may_be_null(ground, names, rule) for rule in given)
+
+
+def _gives_null(step: Step) -> bool:
+    return step.name == "null_if" or (isinstance(step.args, dict) and None in step.args.values())
+
+
+def _use_may_be_null(ground: Ground, use: uses.Use) -> bool:
+    if use.sort in (Sort.NAME, Sort.MANY) or "." in use.written:
+        return True  # a joined row need not be there
+    column = ground.legacy_column(use.tables[0], use.column) if use.tables else None
+    return column is not None and column.nullable
+
+
+def _leaves(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rules that give the value itself: *rule*, or the branches of a choose without steps of its own."""
+    if not isinstance(rule.source, Choose):
+        yield "", rule
+    elif not rule.steps:
+        for spot in walk.within("", rule):
+            if spot.path == "" and not isinstance(spot.rule.source, Choose):
+                yield spot.path, spot.rule
+
+
+__all__ = ["check"]

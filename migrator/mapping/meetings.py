@@ -1,0 +1,69 @@
+"""Rows that meet in the target: two with one key, or two that share what must be unique."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from migrator.mapping import troubles
+from migrator.mapping import values as columns
+from migrator.mapping.draft import Draft
+from migrator.mapping.schema import Table
+
+
+def check(draft: Draft, drafts: Sequence[Draft], table: Table) -> None:
+    """
+    Send every row of *draft* to review that meets another one, and the other one too.
+
+    Args:
+        drafts: All mappings so far that write *table*, *draft* among them.
+    """
+    if table.key:
+        _meet(draft, drafts, table.key, "target_key")
+    for unique in table.uniques:
+        _meet(draft, drafts, unique, "unique")
+
+
+def _meet(draft: Draft, drafts: Sequence[Draft], names: Sequence[str], rule: str) -> None:
+    if not set(names) <= set(draft.frame.columns):
+        return
+    sharing = [one for one in drafts if set(names) <= set(one.frame.columns)]
+    rows = pl.concat([_rows(one, place, names) for place, one in enumerate(sharing)])
+    met = rows.filter(pl.struct(*names).is_duplicated())
+    new = [place for place, one in enumerate(sharing) if one is draft]
+    if not met.height:
+        return
+    told = met.with_columns(pl.col("user").unique().sort().str.join(", ").over(*names).alias("users"))
+    told = told.filter(pl.col("draft").is_in(new).any().over(*names))
+    for (place,), part in told.group_by("draft", maintain_order=True):
+        _tell(sharing[int(str(place))], part, names, rule)
+
+
+def _rows(draft: Draft, place: int, names: Sequence[str]) -> pl.DataFrame:
+    here = ~draft.folded & ~troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP)
+    frame = draft.frame.select(
+        pl.lit(place).alias("draft"),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
+        pl.col("__user").alias("user"),
+        *names,
+    )
+    return frame.filter(here).drop_nulls(list(names))  # nulls never meet
+
+
+def _tell(draft: Draft, part: pl.DataFrame, names: Sequence[str], rule: str) -> None:
+    height, field = draft.sheet.height, str(names[-1])
+    mask = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height).scatter(part["row"], True)
+    known = [trouble for trouble in draft.troubles if trouble.rule == rule and trouble.field == field]
+    mask = mask & ~troubles.marked(known, height, troubles.REVIEW)
+    if not mask.any():
+        return
+    note = part.select(pl.format("the same " + ", ".join(names) + " in rows of: {}", "users")).to_series()
+    texts = pl.Series([None], dtype=pl.String).new_from_index(0, height).scatter(part["row"], note)
+    where = draft.mapping.fields.get(field)
+    place = where.place if where else draft.mapping.target.place
+    sensitive = where is not None and where.sensitive
+    shown = columns.text(draft.frame[field])
+    draft.troubles.append(
+        troubles.made(mask, troubles.REVIEW, field, rule, place, shown, None, texts, sensitive=sensitive)
+    )

@@ -1,0 +1,116 @@
+"""What mapping a batch gives: rows to write, findings, and books that must balance. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+#: One line per finding. `value` is the value as text (the caller seals it); `note` is a sentence where one helps.
+FINDINGS = pl.Schema(
+    {
+        "user": pl.String,
+        "mapping": pl.String,
+        "key": pl.String,  # the source row's key as text
+        "item_key": pl.String,  # collect items
+        "field": pl.String,  # dotted: settings.notify.email
+        "rule": pl.String,  # the step's name, or required · fit · key · join · pivot · unnest · target_key · lookup · unique
+        "value": pl.String,
+        "after": pl.String,  # warnings: what was written instead
+        "outcome": pl.String,  # review · warning · blocked
+        "waits_for": pl.String,  # blocked: the mapping of the parent
+        "note": pl.String,
+        "sensitive": pl.Boolean,
+        "file": pl.String,
+        "line": pl.Int64,
+        "column": pl.Int64,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What happened to the rows of one mapping; it must balance."""
+
+    read: int = 0
+    expanded: int = 0
+    written: int = 0
+    folded: int = 0
+    filtered: int = 0
+    skipped: int = 0
+    review: int = 0
+    blocked: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """read + expanded = written + folded + filtered + skipped + review + blocked."""
+        out = self.written + self.folded + self.filtered + self.skipped + self.review + self.blocked
+        return self.read + self.expanded == out
+
+    def __add__(self, other: Book) -> Book:
+        return Book(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceRows:
+    """
+    The source rows of one mapping for one batch, shaped: one frame row per row to be mapped.
+
+    `frame` holds `__user` and `__key` (text), the source's columns under their names, one-row joins and pivots as
+    `join.column`, `many` joins as `join` (list of struct), grouped sources as list columns. It is what the snapshot
+    keeps, and all that `compile.apply` needs. `read` counts legacy rows of the users before `where`.
+    """
+
+    frame: pl.DataFrame
+    read: int
+    filtered: int = 0
+    expanded: int = 0
+    folded: int = 0
+    findings: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FINDINGS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapped:
+    """
+    A mapped batch.
+
+    `rows`: per mapping the rows to write, `__user`, `__key` and the target columns in the target's frame types (after
+    fit). Rows of held users are not in it. `held` users have at least one finding in a hold_user mapping.
+    `abort` says which rule asked that the run be stopped (`on_error: abort`); empty when none did.
+    """
+
+    rows: dict[str, pl.DataFrame]
+    findings: pl.DataFrame
+    books: dict[str, Book]
+    held: frozenset[str]
+    abort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """
+    A person's decision about one field of one source row, or (key None) about every row of one user.
+
+    action: use (put `value`) · null · skip (drop the row).
+    """
+
+    mapping: str
+    user: str
+    key: str | None
+    field: str
+    action: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """
+    All that mapping may know beside the rows: the plan, fixed decisions, rows of reference tables.
+
+    `references`: table -> its rows in the target's frame types (all columns that the set names).
+    """
+
+    plan_id: str
+    as_of: str  # ISO instant, UTC
+    overrides: tuple[Override, ...] = ()
+    references: dict[str, pl.DataFrame] = field(default_factory=dict)

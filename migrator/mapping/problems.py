@@ -1,0 +1,141 @@
+"""What is wrong with a mapping folder: one Problem per mistake, with its place, and how it is shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from migrator.mapping.model import Place
+
+#: Every code with its name. A code that begins with E is an error, one with W a warning.
+NAMES = {
+    "E100": "not-found",
+    "E101": "not-a-mapping",
+    "E102": "missing-key",
+    "E103": "unknown-key",
+    "E104": "duplicate-key",
+    "E105": "wrong-value",
+    "E106": "not-allowed-yaml",
+    "E110": "unknown-transform",
+    "E111": "wrong-arguments",
+    "E112": "several-columns",
+    "E113": "wrong-reference-file",
+    "E120": "not-in-this-version",
+    "E201": "unknown-source-column",
+    "E202": "source-column-not-covered",
+    "E203": "stale-ignore",
+    "E207": "table-not-covered",
+    "E301": "unknown-target-column",
+    "E302": "not-null-column-not-set",
+    "E303": "target-column-set-twice",
+    "E304": "generated-column-set",
+    "E305": "no-such-key",
+    "W306": "nullable-column-not-set",
+    "E402": "type-needs-a-step",
+    "W403": "null-into-not-null",
+    "E405": "value-not-in-enum",
+    "E501": "unknown-parent",
+    "E502": "cycle",
+    "E503": "key-types-differ",
+    "E507": "another-users-row",
+    "E508": "merge-across-users",
+    "E509": "foreign-key-cycle",
+    "W602": "personal-data-not-sensitive",
+    "W603": "null-on-error",
+    "E703": "example-does-not-fit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake. `text` is one sentence in plain words, `help` the next thing to do (may have lines)."""
+
+    code: str
+    name: str
+    level: str  # error | warning
+    place: Place
+    text: str
+    help: str = ""
+
+
+@dataclass(slots=True)
+class Notes:
+    """Where readers and checks write down what they found, so that all mistakes are told at once."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, place: Place, text: str, help: str = "") -> None:
+        """Note one mistake; its name and level follow from the code."""
+        level = "error" if code.startswith("E") else "warning"
+        self.found.append(Problem(code, NAMES[code], level, place, text, help))
+
+
+def errors(problems: Iterable[Problem]) -> list[Problem]:
+    """Those that forbid the mapping; warnings never do."""
+    return [problem for problem in problems if problem.level == "error"]
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """By file, line and column, each once."""
+    return sorted(set(problems), key=lambda p: (p.place.file, p.place.line, p.place.column, p.code, p.text))
+
+
+def render(problems: Iterable[Problem], texts: Mapping[str, str]) -> str:
+    """
+    Show problems for people: place, the line, carets under the exact word, the sentence, and help.
+
+    Args:
+        problems: In any order; shown by file and line.
+        texts: Name of a file -> its text. A name may lack the folder that places have before it.
+    """
+    return "\n".join(_shown(problem, texts) for problem in in_order(problems))
+
+
+def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """The same for tools: flat maps in the order of `render`."""
+    return [
+        {
+            "code": problem.code,
+            "name": problem.name,
+            "level": problem.level,
+            **asdict(problem.place),
+            "text": problem.text,
+            "help": problem.help,
+        }
+        for problem in in_order(problems)
+    ]
+
+
+def _shown(problem: Problem, texts: Mapping[str, str]) -> str:
+    place = problem.place
+    at = f"{place.file}:{place.line}:{place.column}" if place.line else place.file
+    lines = [f"{at}  {problem.level} {problem.code} {problem.name}", *_pointed(problem, texts)]
+    if problem.help:
+        first, *more = problem.help.splitlines()
+        lines += [f"  help: {first}", *(f"        {line}" for line in more)]
+    return "\n".join(lines)
+
+
+def _pointed(problem: Problem, texts: Mapping[str, str]) -> list[str]:
+    place = problem.place
+    line = _line(place, texts)
+    if line is None:
+        return [f"       | {problem.text}"]
+    before, under = line[: place.column - 1], line[place.column - 1 : place.column - 1 + place.length]
+    indent, carets = " " * _width(before), "^" * max(1, _width(under))
+    return [f"{place.line:>6} | {line}", f"       | {indent}{carets} {problem.text}"]
+
+
+def _line(place: Place, texts: Mapping[str, str]) -> str | None:
+    for name, text in texts.items():
+        if place.file == name or place.file.endswith(f"/{name}"):
+            lines = text.split("\n")
+            return lines[place.line - 1].rstrip("\r").replace("\t", " ") if 0 < place.line <= len(lines) else None
+    return None
+
+
+def _width(text: str) -> int:
+    """How many cells a terminal gives *text*: two for each wide letter."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -1,0 +1,267 @@
+"""Legacy rows of some users, read and shaped: one frame row for each row that is to be mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from migrator.mapping import faults, foldings, ids, joins, pivots, predicates, uses
+from migrator.mapping import values as columns
+from migrator.mapping.joins import Count, Fetch, Reading
+from migrator.mapping.model import Join, Mapping, MappingSet, Predicate, Source
+from migrator.mapping.outcome import Context, SourceRows
+from migrator.mapping.query import Among, Query, Test, Via
+from migrator.mapping.schema import Schema, Table
+from migrator.mapping.unowned import Unowned, unowned
+from migrator.mapping.users import users
+
+__all__ = ["Fetch", "Unowned", "read", "rows", "unowned", "users"]
+
+
+def read(
+    mapping: Mapping,
+    set_: MappingSet,
+    legacy: Schema,
+    fetch: Fetch,
+    users: Sequence[str],
+    context: Context | None = None,
+    count: Count | None = None,
+) -> SourceRows:
+    """
+    Read the source rows of *users* and shape them.
+
+    Args:
+        users: User keys as text.
+        context: Needed where a condition counts back from the plan's cut-off.
+        count: Counts the rows of a query; without it they are fetched and counted here.
+
+    Returns:
+        Rows in the order of their keys. What is wrong with a row before any rule (two rows where one is joined, two
+        values of one name, a key that is none) is in the frame's column `__faults`, which is there only if needed.
+    """
+    names = uses.names_read(set_, legacy) if _asks_unread(mapping.source) else frozenset()
+    reading = Reading(legacy, fetch, mapping.source.null_if, context, names, count)
+    work = _Work(mapping, reading, uses.columns(mapping, legacy))
+    work.fetch(users)
+    work.shape()
+    return work.done()
+
+
+def rows(mapping: Mapping, fetch: Fetch) -> int:
+    """Count all rows of the source table, whoever they belong to."""
+    return fetch(Query(mapping.source.table, (str(mapping.source.key[0]),))).height
+
+
+def _asks_unread(source: Source) -> bool:
+    tests = [test for one in (source.where, *source.where.any) for test in one.tests]
+    return any(test.op == "unread" for test in tests)
+
+
+@dataclass(eq=False)
+class _Work:
+    """One source on its way: its rows so far, and what is wrong with them."""
+
+    mapping: Mapping
+    reading: Reading
+    used: list[str]
+    frame: pl.DataFrame = field(default_factory=pl.DataFrame)
+    found: list[pl.DataFrame] = field(default_factory=list)
+    count: int = 0
+    filtered: int = 0
+    expanded: int = 0
+    folded: int = 0
+    attached: set[str] = field(default_factory=set)
+
+    @property
+    def source(self) -> Source:
+        """What the mapping says of its source."""
+        return self.mapping.source
+
+    def fetch(self, users: Sequence[str]) -> None:
+        """Read the users' rows, joins beside them, and leave out those that `where` does not want."""
+        wanted = pl.Series(users, dtype=pl.String)
+        early, late = _split(self.source.where)
+        via = self._via()
+        if self._user_column(via) is None:
+            self._fetch_all(wanted)
+            return
+        tests = predicates.pushed(early, self.table, self.source.null_if, self.reading.context)
+        rows = self._owned(self._names(via), tests, wanted, via)
+        # what the database left out is counted, never just absent
+        self.count = self._counted(wanted, via) if tests else rows.height
+        rows = self._numbered(rows)
+        self.frame = rows.filter(self.reading.mask(early, rows))
+        for join in self.source.joins.values():
+            self._attach(join)
+        self.frame = self.frame.filter(self.reading.mask(late, self.frame))
+        self.filtered = self.count - self.frame.height
+
+    @property
+    def table(self) -> Table:
+        """The source table, as the legacy database declares it."""
+        return self.reading.legacy.tables[str(self.source.table)]
+
+    def _fetch_all(self, users: pl.Series) -> None:
+        """Several user columns, or one behind a pivot or a longer way: only the joined rows tell whose they are."""
+        self.frame = self._numbered(self.reading.fetch(Query(self.table.name, tuple(self._names(None)))))
+        for join in self.source.joins.values():
+            self._attach(join)
+        texts = [columns.text(self.frame[str(name)]).alias(str(place)) for place, name in enumerate(self.source.user)]
+        owner = pl.DataFrame(texts).select(pl.coalesce(pl.all())).to_series()
+        owned = self.frame.with_columns(owner.alias("__user")).filter(columns.is_true(owner.is_in(users.implode())))
+        self.count = owned.height
+        self.frame = owned.filter(self.reading.mask(self.source.where, owned))
+        self.filtered = self.count - self.frame.height
+
+    def _owned(self, names: Sequence[str], tests: tuple[Test, ...], users: pl.Series, via: Via | None) -> pl.DataFrame:
+        """Read columns of the users' rows, with `__user`."""
+        user = str(self._user_column(via))
+        frame = self.reading.fetch(Query(self.table.name, tuple(names), tests, Among(user, users), via))
+        owned = frame.with_columns(columns.text(frame[user]).alias("__user"))
+        owned = owned.filter(pl.col("__user").is_in(users.implode()))
+        if via and self.table.key:
+            # a join with several rows gives a row several times; that it does is told when it is attached
+            owned = owned.unique([*self.table.key, "__user"], keep="first", maintain_order=True)
+        return owned
+
+    def _counted(self, users: pl.Series, via: Via | None) -> int:
+        """Count the users' rows without any test."""
+        if self.reading.count and not via:
+            return self.reading.count(Query(self.table.name, (), (), Among(str(self._user_column(via)), users)))
+        return self._owned(self._key_names(via), (), users, via).height
+
+    def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Number the rows, and make null what `null_if` names; a user key is never made null."""
+        users = [rows["__user"]] if "__user" in rows.columns else []
+        nulled = self.reading.nulled(rows.drop("__user", strict=False)).with_columns(users)
+        return nulled.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__row"))
+
+    def _names(self, via: Via | None) -> list[str]:
+        names = [name for name in self._plain() if name in self.table.columns]
+        return list(dict.fromkeys([*names, *self.table.key] if via else names))
+
+    def _key_names(self, via: Via | None) -> list[str]:
+        if via and self.table.key:
+            return list(self.table.key)
+        return [str(self._user_column(via))] if not via else [str(self.source.key[0])]
+
+    def _plain(self) -> list[str]:
+        """Names without a dot: columns of the source, or names that only shaping will make."""
+        names = [name for name in self.used if "." not in name]
+        pivot = self.source.pivot
+        if pivot:
+            by = [str(pivot.duplicates[1])] if pivot.duplicates else []
+            names += [str(pivot.by), str(pivot.names.column), str(pivot.values), *by]
+        return names
+
+    def _user_column(self, via: Via | None) -> str | None:
+        first = str(self.source.user[0])
+        if via:
+            return first
+        return first if len(self.source.user) == 1 and "." not in first else None
+
+    def _via(self) -> Via | None:
+        """A user behind a plain one-row join is one inner join in the SELECT."""
+        first = str(self.source.user[0])
+        join = self.source.joins.get(first.partition(".")[0])
+        if len(self.source.user) != 1 or "." not in first or join is None:
+            return None
+        if join.keep or join.many or join.pivot or len(join.tables) > 1 or any("." in ours for _, ours in join.match):
+            return None
+        wanted = [first.partition(".")[2]]
+        if self._is_single(join):
+            wanted = uses.of_join(self.used, join.name)
+            self.attached.add(join.name)
+        pairs = tuple((str(theirs), str(ours)) for theirs, ours in join.match)
+        return Via(str(join.tables[0]), pairs, tuple((name, f"{join.name}.{name}") for name in wanted))
+
+    def _is_single(self, join: Join) -> bool:
+        """Whether the other table itself promises one row."""
+        table = self.reading.legacy.tables[str(join.tables[0])]
+        matched = {theirs for theirs, _ in join.match}
+        promised = any(set(key) <= matched for key in (table.key, *table.uniques) if key)
+        return promised and not join.where.tests and not join.where.any
+
+    def _attach(self, join: Join) -> None:
+        if join.name in self.attached:
+            return
+        wanted = uses.of_join(self.used, join.name)
+        frame = self.frame.drop(f"{join.name}.{name}" for name in wanted if f"{join.name}.{name}" in self.frame.columns)
+        self.frame, found = joins.attach(frame, join, wanted, self.reading)
+        self.found += found
+
+    def shape(self) -> None:
+        """Pivot, group or unnest, as the source says."""
+        if self.source.pivot:
+            self._pivot()
+        elif self.source.group:
+            self._group()
+        elif self.source.unnest:
+            self._unnest()
+
+    def _pivot(self) -> None:
+        pivot = self.source.pivot
+        assert pivot is not None  # the only caller has looked
+        whole = {str(pivot.by), *self.source.key, *self.source.user}
+        names = [name for name in self.used if "." not in name and name not in whole]
+        names = [name for name in names if name not in set(uses.predicate(self.source.where))]
+        before = self.frame.height
+        rest = uses.wants_rest(self.mapping)
+        key = [str(name) for name in (*self.source.key, *self.source.user)]
+        keys = [*key, *self.table.key]
+        self.frame, self.found = pivots.fold(self.frame, pivot, names, self.reading, keys, rest=rest)
+        self.frame = self.frame.rename({"__new": "__row"})
+        self.folded = before - self.frame.height
+
+    def _group(self) -> None:
+        assert self.source.group is not None  # the only caller has looked
+        before = self.frame.height
+        made = foldings.group(
+            self.frame, self.source.group, {str(name) for name in (*self.source.key, *self.source.user)}
+        )
+        became = made.select("__new", "__row").explode("__row")
+        self.found = faults.moved(self.found, became)
+        self.frame = made.drop("__row").rename({"__new": "__row"})
+        self.folded = before - self.frame.height
+
+    def _unnest(self) -> None:
+        assert self.source.unnest is not None  # the only caller has looked
+        before = self.frame
+        made, found = foldings.unnest(before, self.source.unnest)
+        self.found = faults.moved(self.found, made.select("__row", "__new")) + found
+        kept = made["__row"].n_unique()
+        self.folded = before.height - kept  # rows without a part
+        self.expanded = made.height - kept
+        self.frame = self.reading.nulled(made.drop("__row")).rename({"__new": "__row"})
+
+    def done(self) -> SourceRows:
+        """Name the rows by their keys and put them in order."""
+        names = [str(name) for name in self.source.key]
+        frame = self.frame.sort(names, nulls_last=True, maintain_order=True) if names else self.frame
+        parts = [columns.text(frame[name]) for name in names]
+        key = ids.key([part.fill_null("") for part in parts])
+        frame = frame.with_columns(key.alias("__key"))
+        broken = frame.filter(ids.is_broken(parts))
+        self.found += faults.of(broken, names[-1], "key", broken["__key"], "a part of the key is null or holds U+001F")
+        twice = frame.filter(pl.col("__key").is_duplicated() & ~ids.is_broken(parts))
+        self.found += faults.of(twice, names[-1], "key", twice["__key"], "the key comes several times")
+        frame = faults.put(frame, self.found).drop("__row")
+        lists = {column.partition(".")[0] for column in self.used}
+        kept = [name for name in sorted(frame.columns) if name in {*self.used, *lists, "__rest", "__faults"}]
+        ordered = frame.select("__user", "__key", *kept)
+        return SourceRows(ordered, self.count, self.filtered, self.expanded, self.folded)
+
+
+def _split(where: Predicate) -> tuple[Predicate, Predicate]:
+    """What can be asked before the joins, and what only after them."""
+    late = tuple(test for test in where.tests if _is_late(Predicate((test,))))
+    early = tuple(test for test in where.tests if test not in late)
+    if _is_late(Predicate(any=where.any)):
+        return Predicate(early), Predicate(late, where.any)
+    return Predicate(early, where.any), Predicate(late)
+
+
+def _is_late(where: Predicate) -> bool:
+    return any("." in column for column in uses.predicate(where))

@@ -1,0 +1,149 @@
+"""Steps to and on exact numbers. No value ever passes through binary floating point."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from migrator.mapping import values as columns
+from migrator.mapping.environment import Env
+from migrator.mapping.schema import Kind
+from migrator.mapping.transforms import arguments as takes
+from migrator.mapping.transforms.transform import word
+from migrator.mapping.values import Values
+
+_MODES = {"half_up": decimal.ROUND_HALF_UP, "half_even": decimal.ROUND_HALF_EVEN, "down": decimal.ROUND_DOWN}
+_WIDE = decimal.Context(prec=80)
+_TRUE = ("1", "true", "t", "yes", "y", "on")
+_FALSE = ("0", "false", "f", "no", "n", "off")
+
+
+def integer(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Read a whole number; digits behind the point must be zeros."""
+    given = inputs[0]
+    if given.kind is Kind.INTEGER:
+        return given.only()
+    whole = whole_numbers(given)
+    return Values(whole, Kind.INTEGER).fails(given.values.is_not_null() & whole.is_null(), "it is no whole number")
+
+
+def whole_numbers(given: Values) -> pl.Series:
+    """Each value as Int64; null where it is no whole number or too large for one."""
+    if given.kind is Kind.INTEGER:
+        return given.values
+    if given.kind is Kind.TEXT:
+        digits = given.values.str.contains(r"\A[+-]?[0-9]+(\.0*)?\z")
+        plain = columns.blank(given.values, ~digits).str.replace(r"\.0*\z", "").str.strip_prefix("+")
+        return plain.cast(pl.Int64, strict=False)
+    number = columns.numbers(given)
+    whole = number.cast(pl.Int64, strict=False)
+    return columns.blank(whole, ~columns.is_true(whole.cast(columns.NUMBER) == number))
+
+
+def decimal_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Read an exact number; `thousands` names the mark to leave out, `rounding` what to do with digits too many."""
+    options = args or {}
+    given = inputs[0]
+    if options.get("thousands") and given.kind is Kind.TEXT:
+        given = Values(_without_marks(given.values, options["thousands"]), Kind.TEXT)
+    number = columns.numbers(given)
+    read = Values(number, Kind.DECIMAL).fails(inputs[0].values.is_not_null() & number.is_null(), "it is no number")
+    mode, scale = options.get("rounding", "review"), options.get("scale", env.scale)
+    return read if mode == "review" or scale is None else _rounded(read, scale, mode)
+
+
+def _without_marks(series: pl.Series, mark: str) -> pl.Series:
+    # 1,23 is a comma for a point and no thousand: only whole groups of three count
+    grouped = series.str.contains(rf"\A[+-]?[0-9]{{1,3}}(?:[{_escaped(mark)}][0-9]{{3}})+(?:\.[0-9]+)?\z")
+    return columns.pick(columns.is_true(grouped), series.str.replace_all(mark, "", literal=True), series)
+
+
+def _escaped(mark: str) -> str:
+    return "".join(rf"\x{{{ord(letter):x}}}" for letter in mark)
+
+
+def boolean(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Read yes or no; the words for each may be given as lists `true` and `false`."""
+    given = inputs[0]
+    if given.kind is Kind.BOOLEAN:
+        return given.only()
+    options = args or {}
+    text = given.text if args else given.text.str.to_lowercase()
+    yes, no = (_words(options.get(name), usual) for name, usual in (("true", _TRUE), ("false", _FALSE)))
+    is_yes, is_no = text.is_in(yes), text.is_in(no)
+    said = columns.blank(is_yes, ~columns.is_true(is_yes | is_no))
+    return Values(said, Kind.BOOLEAN).fails(given.values.is_not_null() & said.is_null(), "it is neither yes nor no")
+
+
+def _words(given: Any, usual: tuple[str, ...]) -> list[str]:
+    if given is None:
+        return list(usual)
+    return [str(columns.literal_text(item)) for item in (given if isinstance(given, list | tuple) else [given])]
+
+
+def multiply(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Multiply exactly."""
+    return _worked(inputs[0], lambda number: _WIDE.multiply(number, Decimal(args)))
+
+
+def divide(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Divide exactly; a result with more digits than can be held fails."""
+    return _worked(inputs[0], lambda number: _divided(number, Decimal(args)))
+
+
+def _divided(number: Decimal, by: Decimal) -> Decimal:
+    result = _WIDE.divide(number, by)
+    if _WIDE.multiply(result, by) != number:
+        raise ArithmeticError("it does not come out even")
+    return result
+
+
+def _worked(given: Values, work: Any) -> Values:
+    number = columns.numbers(given)
+    made = columns.per_distinct(number, lambda value: _held(work(value)), columns.NUMBER)
+    failed = given.values.is_not_null() & made.is_null()
+    return Values(made, Kind.DECIMAL).fails(failed, "the result is no number that can be held exactly")
+
+
+def _held(number: Decimal) -> Decimal:
+    fixed = number.quantize(Decimal("1e-18"), context=_WIDE)
+    if fixed != number or abs(number) >= 10**20:
+        raise ArithmeticError("too many digits")
+    return fixed
+
+
+def round_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
+    """Round to a number of digits behind the point, half up unless `mode` says otherwise."""
+    number = columns.numbers(inputs[0])
+    read = Values(number, Kind.DECIMAL).fails(inputs[0].values.is_not_null() & number.is_null(), "it is no number")
+    return _rounded(read, args.get("digits", 0), args.get("mode", "half_up"))
+
+
+def _rounded(read: Values, digits: int, mode: str) -> Values:
+    unit = Decimal(1).scaleb(-digits)
+    made = columns.per_distinct(
+        read.values, lambda number: _held(number.quantize(unit, _MODES[mode], _WIDE)), columns.NUMBER
+    )
+    return Values(made, Kind.DECIMAL, failed=read.failed, note=read.note)
+
+
+_ROUNDING = takes.choice("review", *_MODES)
+
+WORDS = (
+    word(integer, takes.nothing, fallible=True),
+    word(
+        decimal_,
+        takes.optional(takes.options(thousands=takes.text, rounding=_ROUNDING, scale=takes.digits)),
+        fallible=True,
+    ),
+    word(
+        boolean, takes.optional(takes.options(true=takes.value_or_listing, false=takes.value_or_listing)), fallible=True
+    ),
+    word(multiply, takes.number, fallible=True),
+    word(divide, takes.divisor, fallible=True),
+    word(round_, takes.options({"digits": takes.digits}, mode=takes.choice(*_MODES)), fallible=True),
+)
