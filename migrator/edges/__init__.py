@@ -1,0 +1,1 @@
+"""Other people's systems: thin adapters, no rules."""

@@ -1,0 +1,367 @@
+"""PostgreSQL as legacy or target: rows go out and in by COPY, statements are set-based."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from io import BytesIO
+from itertools import count
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import ColumnElement
+
+from migrator.edges.databases import frames, postgresql_schema
+from migrator.edges.databases.base import Claim
+from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
+from migrator.edges.databases.own import own_tables
+from migrator.edges.databases.postgresql_statements import CopyIn, CopyOut, OverridingSelect, Stage
+from migrator.edges.databases.reader import Keyed, SqlReader, in_order
+from migrator.edges.databases.statements import Statement, known_table, relation
+from migrator.errors import Fenced, Mismatch, SettingWrong, Unreachable
+from migrator.mapping.query import Query
+from migrator.mapping.schema import Column, Kind, Schema
+
+try:
+    import psycopg
+
+    from migrator.edges.databases.postgresql_failures import meaning, unreachable
+except ImportError:  # the extra is not installed: PostgresqlDatabase says so
+    psycopg = None  # type: ignore[assignment]
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+#: What our transactions say to the server first. Locks are not waited for longer than a lease lives.
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lock_timeout": "5s",
+    "statement_timeout": "300s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
+#: The types by which keys are compared, wide enough to cut nothing off. Other kinds are compared as printed.
+_COMPARED_AS = {
+    Kind.INTEGER: "bigint",
+    Kind.DECIMAL: "numeric",
+    Kind.FLOAT: "double precision",
+    Kind.BOOLEAN: "boolean",
+    Kind.TEXT: "text",
+    Kind.UUID: "uuid",
+    Kind.BINARY: "bytea",
+}
+_TIMES_COMPARED_AS = {Kind.DATE: "date", Kind.DATETIME: "timestamp", Kind.TIMESTAMP: "timestamptz"}
+
+
+class PostgresqlDatabase:
+    """One schema of one PostgreSQL database. As legacy its transactions are read-only."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: sa.URL, schema: str | None, role: str) -> None:
+        if psycopg is None:
+            raise SettingWrong(
+                f"[{role}] url is of PostgreSQL: install its driver with pip install 'migrator[postgresql]'"
+            )
+        self._url, self._role, self._namespace = url, role, schema or "public"
+        self._schema: Schema | None = None
+        self._engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=2,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "migrator",
+                "client_encoding": "utf8",
+                "prepare_threshold": None,  # a pooler in between would lose prepared statements
+            },
+        )
+
+    def schema(self) -> Schema:
+        """What the schema holds now, our own tables left out."""
+        with self._begun(read_only=True) as connection:
+            self._schema = postgresql_schema.reflect(connection, self._namespace)
+        return self._schema
+
+    @contextmanager
+    def reading(self) -> Iterator[PostgresqlReader]:
+        """Open a read-only snapshot."""
+        schema = self._schema or self.schema()
+        with self._begun(read_only=True) as connection:
+            yield PostgresqlReader(connection, schema, self._namespace)
+
+    @contextmanager
+    def writing(self) -> Iterator[PostgresqlWriter]:
+        """Open a write transaction."""
+        only_target(self._role)
+        schema = self._schema or self.schema()
+        with self._begun(read_only=False) as connection:
+            yield PostgresqlWriter(connection, schema, self._namespace)
+            with translated(meaning, at_commit=True):
+                connection.commit()
+
+    def prepare(self) -> None:
+        """Create ledger and fence if they are missing."""
+        only_target(self._role)
+        if self.prepared():
+            return
+        with self._begun(read_only=False) as connection:
+            for table in own_tables(self._namespace).both:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            connection.commit()
+
+    def prepare_sql(self) -> str:
+        """The SQL that `prepare` would run."""
+        creating = (sa.schema.CreateTable(table, if_not_exists=True) for table in own_tables(self._namespace).both)
+        return "\n".join(f"{str(create.compile(self._engine)).strip()};" for create in creating)
+
+    def prepared(self) -> bool:
+        """Whether ledger and fence exist."""
+        with self._begun(read_only=True) as connection:
+            inspector = sa.inspect(connection)
+            tables = own_tables(self._namespace).both
+            return all(inspector.has_table(table.name, schema=self._namespace) for table in tables)
+
+    def ping(self) -> str:
+        """Name and version of the server."""
+        with self._begun(read_only=True) as connection:
+            version = connection.execute(sa.select(sa.func.current_setting("server_version"))).scalar_one()
+        return f"PostgreSQL {version}"
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _begun(self, *, read_only: bool) -> Iterator[sa.Connection]:
+        with translated(meaning), self._connected() as connection:
+            # a writer must see what was committed while it waited for a row, a reader must not
+            connection.execution_options(
+                isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED", postgresql_readonly=read_only
+            )
+            settings = SESSION | {"search_path": self._search_path()}
+            calls = (sa.func.set_config(name, value, True) for name, value in settings.items())
+            connection.execute(sa.select(*(call.label(f"set_{number}") for number, call in enumerate(calls))))
+            yield connection
+
+    def _connected(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except (sa.exc.DBAPIError, psycopg.Error) as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return unreachable(driver_error(error), at_place(self._url), self._url.password)
+
+    def _search_path(self) -> str:
+        quoted = self._engine.dialect.identifier_preparer.quote_identifier(self._namespace)
+        return quoted if self._namespace == "public" else f"{quoted}, public"  # operators of extensions
+
+
+class PostgresqlReader(SqlReader):
+    """One transaction of one PostgreSQL connection."""
+
+    collation = "C"
+
+    def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
+        """Add up on the server, in numeric."""
+        selecting = self._selecting(query)
+        grouped = sa.cast(selecting.find(by)[0], sa.Text)
+        added = [sa.func.coalesce(sa.func.sum(_as_numeric(*selecting.find(name))), 0).label(name) for name in sums]
+        statement = selecting.over(grouped.label(by), sa.func.count().label("count"), *added).group_by(grouped)
+        columns = {by: Column(by, Kind.TEXT), "count": Column("count", Kind.INTEGER)}
+        return self._fetch(statement, columns | {name: Column(name, Kind.DECIMAL) for name in sums})
+
+    def among(self, column: ColumnElement[Any], declared: Column, values: pl.Series) -> ColumnElement[bool]:
+        """Ask by one array."""
+        compared, array = self._comparable(column, declared, values.unique().drop_nulls().sort())
+        return compared == sa.func.any(array)
+
+    def is_number(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """A number column holds nothing else here."""
+        return sa.true()
+
+    def number(self, value: Decimal) -> ColumnElement[Any]:
+        """Bind it as numeric."""
+        return sa.literal(value)
+
+    def _comparable(
+        self, column: ColumnElement[Any], declared: Column, values: pl.Series
+    ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Give column and values as two that can be compared: in a type that has all of them, or as printed."""
+        texts = frames.matchable(values, declared.kind).to_list()
+        type_ = _COMPARED_AS.get(declared.kind)
+        if values.dtype.is_temporal():
+            type_ = _TIMES_COMPARED_AS.get(declared.kind)
+        printed = type_ in (None, "text")
+        array = sa.cast(sa.literal(texts, sa.types.NullType()), _Named(f"{type_ or 'text'}[]"))
+        return sa.cast(column, sa.Text) if printed and declared.kind is not Kind.TEXT else column, array
+
+    def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
+        pairs = [self._comparable(relation.c[name], columns[name], keys[name]) for name in keys.columns]
+        names = [f"key_{position}" for position in range(len(pairs))]
+        unnested = sa.func.unnest(*(array for _, array in pairs)).table_valued(*names).render_derived("keys")
+        tied = (column == unnested.c[name] for name, (column, _) in zip(names, pairs, strict=True))
+        return unnested, sa.and_(*tied)
+
+    def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
+        """COPY the rows out. A last column of 1 keeps a row of one null from being an empty line."""
+        printed = [
+            _printed(column, declared)
+            for column, declared in zip(statement.selected_columns, columns.values(), strict=True)
+        ]
+        copy = CopyOut(statement.with_only_columns(*printed, sa.literal(1).label("line"), maintain_column_froms=True))
+        compiled = copy.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
+        with self._driver.cursor() as cursor, cursor.copy(str(compiled), dict(compiled.params)) as lines:
+            text = b"".join(lines)
+        types = {str(number): _csv_type(column.kind) for number, column in enumerate(columns.values())}
+        frame = (
+            pl.read_csv(text, has_header=False, schema={**types, "line": pl.Int8()})
+            if text
+            else pl.DataFrame(schema=types)
+        )
+        named = zip(columns.items(), types, strict=True)
+        return pl.DataFrame([_typed(frame[position].alias(name), column.kind) for (name, column), position in named])
+
+    @property
+    def _driver(self) -> psycopg.Connection[Any]:
+        driver = self._connection.connection.driver_connection
+        if not isinstance(driver, psycopg.Connection):
+            raise TypeError("the connection is not one of psycopg")
+        return driver
+
+
+class PostgresqlWriter(PostgresqlReader):
+    """The write transaction."""
+
+    def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None) -> None:
+        super().__init__(connection, schema, namespace)
+        self._numbers = count(1)
+
+    def lock(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """Rows as `rows`, locked until the transaction ends."""
+        return self._rows(table, keys, locked=True)
+
+    def fence(self, claim: Claim) -> None:
+        """Raise the batch's fence, or Fenced if a newer one exists."""
+        fence = self._own.fence
+        statement = insert(fence).values(batch=claim.batch, fence=claim.fence)
+        raised = statement.on_conflict_do_update(
+            index_elements=[fence.c.batch],
+            set_={"fence": statement.excluded.fence, "at": sa.func.current_timestamp()},
+            where=fence.c.fence <= statement.excluded.fence,
+        )
+        if self._counted(raised) == 0:
+            raise Fenced(f"batch {claim.batch} has a newer lease than {claim.fence}")
+
+    def take(self, claim: Claim, users: pl.DataFrame) -> set[str]:
+        """Take users in the ledger; those whom a newer generation has touched are left out."""
+        ledger = self._own.ledger
+        names = ["user_key", "generation", "read_hash", "written_hash"]
+        staged = self._staged(ledger, users.select(names))
+        constants = {"op": claim.op, "batch": claim.batch, "fence": claim.fence, "set_hash": claim.set_hash}
+        source = sa.select(*staged.c, *(sa.literal(value) for value in constants.values()))
+        # in one order, so that two batches that share users wait instead of deadlocking
+        statement = insert(ledger).from_select([*names, *constants], source.order_by(staged.c.user_key))
+        fresh = {name: statement.excluded[name] for name in (*names[1:], *constants)}
+        taken = statement.on_conflict_do_update(
+            index_elements=[ledger.c.user_key],
+            set_=fresh | {"at": sa.func.current_timestamp()},
+            where=ledger.c.generation < statement.excluded.generation,
+        ).returning(ledger.c.user_key)
+        return set(self._connection.execute(taken).scalars())
+
+    def write(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
+        """Merge *rows* into *table* by *key*, or insert them where there is no key."""
+        if rows.is_empty():
+            return
+        target = relation(known_table(self.schema, table), self._namespace)
+        with translated(lambda error, at_commit=False: meaning(error, table=table)):
+            staged = self._staged(target, rows)
+            statement = insert(target).from_select(rows.columns, OverridingSelect(*staged.c))
+            if key:
+                changed = [name for name in rows.columns if name not in key] or list(key)
+                statement = statement.on_conflict_do_update(
+                    index_elements=list(key), set_={name: statement.excluded[name] for name in changed}
+                )
+            written = self._counted(statement)
+        if written != rows.height:
+            raise Mismatch(f"{rows.height} rows were given to {table}, {written} were written")
+
+    def remove(self, table: str, keys: pl.DataFrame) -> int:
+        """Delete the rows whose columns equal those of a row of *keys*; how many."""
+        known = known_table(self.schema, table)
+        if keys.is_empty():
+            return 0
+        main = relation(known, self._namespace)
+        _, condition = self._keyed(main, known.columns, in_order(keys))
+        with translated(lambda error, at_commit=False: meaning(error, table=table)):
+            return self._counted(sa.delete(main).where(condition))
+
+    def _staged(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
+        """COPY *rows* into a temporary table whose columns are those of the target."""
+        staged = sa.table(f"migrator_stage_{next(self._numbers)}", *(sa.column(name) for name in rows.columns))
+        self._connection.execute(Stage(staged, sa.select(*(target.c[name] for name in rows.columns))))
+        lines = BytesIO()
+        rows.select(_csv_column(column) for column in rows.get_columns()).write_csv(
+            lines, include_header=False, quote_style="non_numeric"
+        )
+        copy = str(CopyIn(staged).compile(dialect=self._connection.dialect))
+        with self._driver.cursor() as cursor, cursor.copy(copy, {"none": None}) as into:
+            into.write(lines.getbuffer())
+        return staged
+
+
+class _Named(sa.types.UserDefinedType[object]):
+    """A type by the name the server gives it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: object) -> str:
+        return self.name
+
+
+def _as_numeric(column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+    # straight from float8 the server would round to 15 digits
+    exact = sa.cast(column, sa.Text) if declared.kind is Kind.FLOAT else column
+    return sa.cast(exact, sa.Numeric)
+
+
+def _printed(column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+    """Leave it to COPY to print the value; only char(n) loses its padding by a cast."""
+    if declared.kind is Kind.TEXT and declared.declared.startswith("char("):
+        return sa.cast(column, sa.Text).label(column.key)
+    return column
+
+
+def _csv_type(kind: Kind) -> pl.DataType:
+    return pl.Int64() if kind is Kind.INTEGER else pl.String()
+
+
+def _typed(column: pl.Series, kind: Kind) -> pl.Series:
+    if kind in (Kind.DECIMAL, Kind.FLOAT):
+        return frames.exact_or_text(column)
+    if kind is Kind.BOOLEAN:
+        return column == "t"
+    if kind is Kind.BINARY:
+        return column.str.strip_prefix("\\x").str.decode("hex")
+    return column
+
+
+def _csv_column(column: pl.Series) -> pl.Series:
+    """Print what the server would not understand as Polars prints it."""
+    if column.dtype == pl.Binary:
+        return frames.text(column)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.to_string("%Y-%m-%d %H:%M:%S%.6f") + ("+00" if column.dtype.time_zone else "")
+    return column

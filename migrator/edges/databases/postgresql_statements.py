@@ -1,0 +1,69 @@
+"""The few PostgreSQL statements that SQLAlchemy has no words for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement, Select
+from sqlalchemy.sql.base import Executable
+
+
+class CopyOut(Executable, ClauseElement):
+    """COPY the rows of a SELECT to us as CSV."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+class CopyIn(Executable, ClauseElement):
+    """COPY CSV from us into all columns of *relation*."""
+
+    inherit_cache = False
+
+    def __init__(self, relation: sa.TableClause) -> None:
+        self.relation = relation
+
+
+class Stage(Executable, ClauseElement):
+    """Create a temporary table whose columns are like those of a SELECT; it goes with the transaction."""
+
+    inherit_cache = False
+
+    def __init__(self, relation: sa.TableClause, like: Select[Any]) -> None:
+        self.relation, self.like = relation, like
+
+
+class OverridingSelect(Select[Any]):
+    """A SELECT behind INSERT whose values also count for GENERATED ALWAYS AS IDENTITY."""
+
+    inherit_cache = False
+
+
+@compiles(CopyOut)
+def _copy_out(element: CopyOut, compiler: Any, **options: Any) -> str:
+    rows: str = compiler.process(element.statement, **options)
+    return "COPY (" + rows + ") TO STDOUT (FORMAT csv, ENCODING 'UTF8')"
+
+
+@compiles(CopyIn)
+def _copy_in(element: CopyIn, compiler: Any, **options: Any) -> str:
+    quote = compiler.preparer.quote
+    columns = ", ".join(quote(column.name) for column in element.relation.columns)
+    into: str = compiler.preparer.format_table(element.relation)
+    return "COPY " + into + " (" + columns + ") FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+
+
+@compiles(Stage)
+def _stage(element: Stage, compiler: Any, **options: Any) -> str:
+    name: str = compiler.preparer.format_table(element.relation)
+    like: str = compiler.process(element.like, **options)
+    return "CREATE TEMPORARY TABLE " + name + " ON COMMIT DROP AS " + like + " WITH NO DATA"
+
+
+@compiles(OverridingSelect)
+def _overriding(element: OverridingSelect, compiler: Any, **options: Any) -> str:
+    return "OVERRIDING SYSTEM VALUE " + str(compiler.visit_select(element, **options))

@@ -1,0 +1,25 @@
+"""Resources only: servers and databases. Data comes from builders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.postgresql_server import NoServer, PostgresqlServer
+
+# a slow machine is no bug
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server; `postgresql.url()` is a new empty database on it."""
+    try:
+        server = PostgresqlServer().__enter__()
+    except NoServer as reason:
+        pytest.skip(str(reason))
+    yield server
+    server.__exit__()
