@@ -1,0 +1,253 @@
+"""Batches, their leases and fences. Every change of status is conditional; time is the database's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from migrator.rollout.states import Batch as Status
+from migrator.store.control import clock
+from migrator.store.tables import batches, users
+
+IDLE = (Status.READY.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch as stored."""
+
+    id: int
+    wave_id: int
+    ordinal: int
+    ramp: bool
+    users: int
+    status: Status
+    fence: int
+    owner: str | None
+    lease_until: datetime | None
+    progress_at: datetime | None
+    attempts: int
+    interruptions: int
+    not_before: datetime | None
+    dispatch_no: int
+    rung_at: datetime | None
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    rows: int | None
+
+
+def _batch(row: Any) -> Batch:
+    return Batch(**{**row, "status": Status(row["status"])})
+
+
+def add(db: sa.Connection, wave_id: int, ordinal: int, user_keys: Sequence[str], plan_id: int, *, ramp: bool) -> int:
+    """Store a ready batch and put its users into it; its id."""
+    inserted = db.execute(
+        sa.insert(batches).values(
+            wave_id=wave_id, ordinal=ordinal, ramp=ramp, users=len(user_keys), status=Status.READY.value
+        )
+    ).inserted_primary_key
+    assert inserted is not None
+    batch_id = int(inserted[0])
+    assign = (
+        sa.update(users)
+        .where(users.c.plan_id == plan_id, users.c.user_key == sa.bindparam("key"))
+        .values(batch_id=batch_id)
+    )
+    if user_keys:
+        db.execute(assign, [{"key": key} for key in user_keys])
+    return batch_id
+
+
+def get(db: sa.Connection, batch_id: int) -> Batch | None:
+    """One batch, or None."""
+    row = db.execute(sa.select(batches).where(batches.c.id == batch_id)).mappings().first()
+    return _batch(row) if row else None
+
+
+def of_wave(db: sa.Connection, wave_id: int) -> list[Batch]:
+    """All batches of a wave in their order."""
+    query = sa.select(batches).where(batches.c.wave_id == wave_id).order_by(batches.c.ordinal, batches.c.id)
+    return [_batch(row) for row in db.execute(query).mappings()]
+
+
+def last_ordinal(db: sa.Connection, wave_id: int) -> int:
+    """The highest ordinal used in a wave, 0 for none."""
+    return int(db.scalar(sa.select(sa.func.max(batches.c.ordinal)).where(batches.c.wave_id == wave_id)) or 0)
+
+
+def claim(db: sa.Connection, batch_id: int, dispatch_no: int | None, owner: str, lease: timedelta) -> Batch | None:
+    """
+    Take a free batch: fence + 1, lease until now + *lease*. None when somebody else has it or it is not wanted.
+
+    Args:
+        dispatch_no: The number the message carried; an older message is not heeded. None takes it without one.
+    """
+    now = clock(db)
+    free = sa.or_(
+        batches.c.status == Status.READY.value,
+        sa.and_(batches.c.status == Status.RUNNING.value, batches.c.lease_until < now),
+    )
+    expected = () if dispatch_no is None else (batches.c.dispatch_no == dispatch_no,)
+    done = db.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id, free, *expected)
+        .values(
+            status=Status.RUNNING.value,
+            fence=batches.c.fence + 1,
+            owner=owner,
+            lease_until=now + lease,
+            progress_at=now,
+            started_at=sa.func.coalesce(batches.c.started_at, now),
+            error=None,
+        )
+    )
+    return get(db, batch_id) if done.rowcount == 1 else None
+
+
+def refence(db: sa.Connection, batch_id: int) -> int:
+    """Raise the fence of a batch that is not running (for a rollback); the new one."""
+    db.execute(sa.update(batches).where(batches.c.id == batch_id).values(fence=batches.c.fence + 1))
+    return int(db.scalar(sa.select(batches.c.fence).where(batches.c.id == batch_id)) or 0)
+
+
+def renew(db: sa.Connection, batch: Batch, lease: timedelta, *, progressed: bool) -> bool:
+    """Keep the lease; False when it is lost."""
+    now = clock(db)
+    values: dict[str, Any] = {"lease_until": now + lease}
+    if progressed:
+        values["progress_at"] = now
+    return _mine(db, batch, **values)
+
+
+def finish(db: sa.Connection, batch: Batch, rows: int) -> bool:
+    """The batch is done, if it still is ours."""
+    return _mine(db, batch, status=Status.DONE.value, finished_at=clock(db), lease_until=None, rows=rows)
+
+
+def give_back(db: sa.Connection, batch: Batch, error: str, delay: timedelta) -> bool:
+    """Ready again after *delay*; one attempt is used."""
+    return _mine(
+        db,
+        batch,
+        status=Status.READY.value,
+        lease_until=None,
+        owner=None,
+        error=error,
+        attempts=batch.attempts + 1,
+        not_before=clock(db) + delay,
+        rung_at=None,
+    )
+
+
+def fail(db: sa.Connection, batch: Batch, error: str) -> bool:
+    """No more attempts."""
+    return _mine(db, batch, status=Status.FAILED.value, lease_until=None, error=error, finished_at=clock(db))
+
+
+def close_split(db: sa.Connection, batch: Batch) -> bool:
+    """The batch lives on in its parts."""
+    return _mine(db, batch, status=Status.SPLIT.value, lease_until=None, finished_at=clock(db))
+
+
+def split_ready(db: sa.Connection, batch_id: int) -> bool:
+    """A waiting batch lives on in its parts."""
+    done = db.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.status == Status.READY.value)
+        .values(status=Status.SPLIT.value, finished_at=clock(db))
+    )
+    return done.rowcount == 1
+
+
+def forget_ring(db: sa.Connection, batch_ids: Iterable[int]) -> None:
+    """A message that could not be sent is due again at once."""
+    db.execute(sa.update(batches).where(batches.c.id.in_(list(batch_ids))).values(rung_at=None))
+
+
+def _mine(db: sa.Connection, batch: Batch, **values: Any) -> bool:
+    """Write only under our own fence."""
+    done = db.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch.id, batches.c.fence == batch.fence, batches.c.status == Status.RUNNING.value)
+        .values(**values)
+    )
+    return done.rowcount == 1
+
+
+def expired(db: sa.Connection) -> list[Batch]:
+    """Running batches whose lease has run out."""
+    query = sa.select(batches).where(batches.c.status == Status.RUNNING.value, batches.c.lease_until < clock(db))
+    return [_batch(row) for row in db.execute(query).mappings()]
+
+
+def leased(db: sa.Connection, wave_id: int) -> int:
+    """How many batches of a wave a worker holds right now."""
+    held = (batches.c.status == Status.RUNNING.value, batches.c.lease_until >= clock(db))
+    return int(db.scalar(sa.select(sa.func.count()).where(batches.c.wave_id == wave_id, *held)) or 0)
+
+
+def reap(db: sa.Connection, batch: Batch) -> bool:
+    """Take a dead lease back: ready again, one interruption more."""
+    return _mine(
+        db,
+        batch,
+        status=Status.READY.value,
+        lease_until=None,
+        owner=None,
+        interruptions=batch.interruptions + 1,
+        rung_at=None,
+        error="the worker was lost",
+    )
+
+
+def ring(db: sa.Connection, batch: Batch) -> int | None:
+    """Count up the dispatch number of a ready batch; the number to send, None if it is ready no more."""
+    done = db.execute(
+        sa.update(batches)
+        .where(
+            batches.c.id == batch.id,
+            batches.c.status == Status.READY.value,
+            batches.c.dispatch_no == batch.dispatch_no,
+        )
+        .values(dispatch_no=batch.dispatch_no + 1, rung_at=clock(db))
+    )
+    return batch.dispatch_no + 1 if done.rowcount == 1 else None
+
+
+def retry_failed(db: sa.Connection, wave_id: int) -> int:
+    """Failed batches are ready again with fresh counters; how many."""
+    done = db.execute(
+        sa.update(batches)
+        .where(batches.c.wave_id == wave_id, batches.c.status == Status.FAILED.value)
+        .values(status=Status.READY.value, attempts=0, interruptions=0, not_before=None, error=None, rung_at=None)
+    )
+    return done.rowcount
+
+
+def drop_ready(db: sa.Connection, wave_id: int) -> int:
+    """A cancelled wave's waiting batches fail without having run; how many."""
+    done = db.execute(
+        sa.update(batches)
+        .where(batches.c.wave_id == wave_id, batches.c.status == Status.READY.value)
+        .values(status=Status.FAILED.value, error="the wave was cancelled", finished_at=clock(db))
+    )
+    return done.rowcount
+
+
+def counts(db: sa.Connection, wave_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Per wave, how many batches are in each status."""
+    query = (
+        sa.select(batches.c.wave_id, batches.c.status, sa.func.count())
+        .where(batches.c.wave_id.in_(list(wave_ids)))
+        .group_by(batches.c.wave_id, batches.c.status)
+    )
+    result: dict[int, dict[str, int]] = {}
+    for wave_id, status, count in db.execute(query):
+        result.setdefault(wave_id, {})[status] = count
+    return result

@@ -1,0 +1,123 @@
+"""The control database: connection, transactions, its clock, its revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from migrator.errors import Refused, Transient, Unreachable
+
+
+class Control:
+    """Our own memory in SQLite or PostgreSQL. `write()` and `read()` are transactions; nothing in this room commits."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.engine = sa.create_engine(self.url, hide_parameters=True, pool_pre_ping=self.dialect != "sqlite")
+        if self.dialect == "sqlite":
+            event.listen(self.engine, "connect", _sqlite_connect)
+            event.listen(self.engine, "begin", _sqlite_begin)
+
+    @property
+    def dialect(self) -> str:
+        """sqlite or postgresql."""
+        return self.url.get_backend_name()
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction that may write; Unreachable or Transient where the database is away or busy."""
+        with _told(self.url), self.engine.connect().execution_options(writes=True) as db, db.begin():
+            yield db
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One consistent look."""
+        with _told(self.url), self.engine.connect() as db, db.begin():
+            yield db
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+    def revision(self) -> str | None:
+        """The Alembic revision the database is at; None where there is none."""
+        from alembic.runtime.migration import MigrationContext
+
+        with self.read() as db:
+            return MigrationContext.configure(db).get_current_revision()
+
+    def upgrade(self) -> None:
+        """Bring the tables to the newest revision."""
+        from alembic import command
+
+        with self.write() as db:
+            command.upgrade(_alembic(db), "head")
+
+    def head(self) -> str:
+        """The newest revision this code knows."""
+        from alembic.script import ScriptDirectory
+
+        return str(ScriptDirectory.from_config(_alembic(None)).get_current_head())
+
+    def require(self) -> None:
+        """Refuse to work on a database that is not at the newest revision."""
+        found, head = self.revision(), self.head()
+        if found != head:
+            what = "has no tables yet" if found is None else f"is at revision {found}, this version needs {head}"
+            raise Refused(f"the control database {what}; run `migrator store upgrade`")
+
+
+def clock(db: sa.Connection) -> datetime:
+    """The database's own time: the only clock that leases know."""
+    if db.dialect.name == "sqlite":
+        text = db.scalar(sa.select(sa.func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        return datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+    now = db.scalar(sa.select(sa.func.clock_timestamp()))
+    assert isinstance(now, datetime)
+    return now.astimezone(UTC)
+
+
+@contextmanager
+def _told(url: sa.URL) -> Iterator[None]:
+    """Say which database is away, without its password."""
+    from sqlalchemy import exc
+
+    try:
+        yield
+    except exc.OperationalError as found:
+        words = str(found.orig).strip().splitlines()[0] if found.orig else "no answer"
+        if "locked" in words or "full" in words:
+            raise Transient(f"the control database is busy or full: {words}") from found
+        raise Unreachable(
+            f"cannot reach the control database {url.render_as_string(hide_password=True)}: {words}"
+        ) from found
+
+
+def _alembic(db: sa.Connection | None) -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "revisions").replace("%", "%%"))
+    config.attributes["connection"] = db
+    return config
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=40000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(db: sa.Connection) -> None:
+    writes = db.get_execution_options().get("writes")
+    db.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,65 @@
+"""Tiers as last assigned, with the numbers they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from migrator.store.tables import tier_runs, tiers
+
+
+@dataclass(frozen=True, slots=True)
+class TierRun:
+    """When and how tiers were assigned."""
+
+    id: int
+    as_of: datetime
+    thresholds: dict[str, Any]
+    set_hash: str
+    assigned_at: datetime
+
+
+def replace(
+    db: sa.Connection,
+    rows: Sequence[Mapping[str, Any]],
+    as_of: datetime,
+    thresholds: Mapping[str, Any],
+    set_hash: str,
+    now: datetime,
+) -> None:
+    """Store a new assignment (user_key, tier, code, r, f, m) in place of the last one."""
+    db.execute(sa.delete(tiers))
+    for start in range(0, len(rows), 5000):
+        db.execute(sa.insert(tiers), [dict(row) for row in rows[start : start + 5000]])
+    values = {"as_of": as_of, "thresholds": dict(thresholds), "set_hash": set_hash, "assigned_at": now}
+    db.execute(sa.insert(tier_runs).values(**values))
+
+
+def last_run(db: sa.Connection) -> TierRun | None:
+    """The newest assignment, if any."""
+    row = db.execute(sa.select(tier_runs).order_by(tier_runs.c.id.desc()).limit(1)).mappings().first()
+    return TierRun(**row) if row else None
+
+
+def get(db: sa.Connection, user_key: str) -> dict[str, Any] | None:
+    """One user's tier and numbers."""
+    row = db.execute(sa.select(tiers).where(tiers.c.user_key == user_key)).mappings().first()
+    return dict(row) if row else None
+
+
+def every(db: sa.Connection) -> list[dict[str, Any]]:
+    """All users with tier and numbers, by key."""
+    return [dict(row) for row in db.execute(sa.select(tiers).order_by(tiers.c.user_key)).mappings()]
+
+
+def counts(db: sa.Connection) -> dict[str, dict[str, int]]:
+    """Users per tier and code."""
+    query = sa.select(tiers.c.tier, tiers.c.code, sa.func.count()).group_by(tiers.c.tier, tiers.c.code)
+    found: dict[str, dict[str, int]] = {}
+    for tier, code, count in db.execute(query):
+        found.setdefault(tier, {})[code] = count
+    return found
