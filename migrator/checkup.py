@@ -1,0 +1,138 @@
+"""The doctor: look at everything a run needs, and say what to do about what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrator.errors import MigratorError
+
+if TYPE_CHECKING:
+    from migrator.runtime import Runtime
+
+ROOM = 2 * 1024**3  # bytes that snapshots should have left
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look: pass, warn or fail, in a sentence, with the remedy."""
+
+    name: str
+    result: str
+    said: str
+    remedy: str = ""
+
+
+def examine(runtime: Runtime) -> list[Check]:
+    """Look at everything; one failing look does not stop the others."""
+    looks: list[tuple[str, Callable[[Runtime], Iterator[Check]]]] = [
+        ("settings", _settings),
+        ("control", _control),
+        ("legacy", _legacy),
+        ("target", _target),
+        ("mappings", _mappings),
+        ("redis", _redis),
+        ("snapshots", _snapshots),
+        ("key", _key),
+        ("clocks", _clocks),
+        ("protection", _protection),
+    ]
+    found: list[Check] = []
+    for name, look in looks:
+        try:
+            found += list(look(runtime))
+        except MigratorError as problem:
+            found.append(Check(name, "fail", str(problem)))
+    return found
+
+
+def _settings(runtime: Runtime) -> Iterator[Check]:
+    yield Check("settings", "pass", f"{runtime.settings.file} is understood")
+
+
+def _control(runtime: Runtime) -> Iterator[Check]:
+    control = runtime.control_as_is
+    found, head = control.revision(), control.head()
+    if found == head:
+        yield Check("control", "pass", f"{control.dialect}, revision {head}")
+    else:
+        yield Check("control", "fail", f"revision {found or 'none'}, newest is {head}", "migrator store upgrade")
+
+
+def _legacy(runtime: Runtime) -> Iterator[Check]:
+    yield Check("legacy", "pass", f"{runtime.legacy.ping()}, {len(runtime.legacy.schema().tables)} tables")
+
+
+def _target(runtime: Runtime) -> Iterator[Check]:
+    yield Check("target", "pass", f"{runtime.target.ping()}, {len(runtime.target.schema().tables)} tables")
+    if runtime.target.prepared():
+        yield Check("ledger", "pass", "ledger and fence are in the target")
+    else:
+        yield Check("ledger", "fail", "the target has no ledger", "migrator store upgrade")
+
+
+def _mappings(runtime: Runtime) -> Iterator[Check]:
+    from migrator.mapping import lint, problems
+
+    found = lint.lint(runtime.load_set(), runtime.legacy.schema(), runtime.target.schema())
+    wrong = len(problems.errors(found))
+    result = "fail" if wrong else "warn" if found else "pass"
+    yield Check(
+        "mappings", result, f"{wrong} errors, {len(found) - wrong} warnings", "migrator mapping lint" if found else ""
+    )
+
+
+def _redis(runtime: Runtime) -> Iterator[Check]:
+    from migrator.edges import redis
+
+    url = runtime.settings.broker.url
+    if url is None:
+        yield Check("redis", "pass", f"embedded: {redis.executable()}")
+        return
+    version = redis.version(url)
+    if version is None:
+        yield Check("redis", "fail", "no Redis answers at [broker] url", "start it, or leave [broker] out")
+    else:
+        yield Check("redis", "pass", f"Redis {version}")
+
+
+def _snapshots(runtime: Runtime) -> Iterator[Check]:
+    folder = runtime.settings.snapshots.path
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(folder).free
+    result = "pass" if free > ROOM else "warn"
+    yield Check("snapshots", result, f"{folder}, {free / 1024**3:.1f} GiB free", "" if free > ROOM else "make room")
+
+
+def _key(runtime: Runtime) -> Iterator[Check]:
+    path = runtime.settings.snapshots.key
+    _ = runtime.key
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        yield Check("key", "fail", f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
+    else:
+        yield Check("key", "pass", f"{path}; keep a copy somewhere else: without it no snapshot opens")
+
+
+def _clocks(runtime: Runtime) -> Iterator[Check]:
+    from migrator.flows.parts import utc_now
+    from migrator.store.control import clock
+
+    with runtime.control_as_is.read() as db:
+        apart = abs((clock(db) - utc_now()).total_seconds())
+    if apart > 5:
+        yield Check("clocks", "warn", f"this machine and the control database are {apart:.0f} s apart", "run NTP")
+    else:
+        yield Check("clocks", "pass", "this machine and the control database agree")
+
+
+def _protection(runtime: Runtime) -> Iterator[Check]:
+    yield Check(
+        "protection",
+        "warn",
+        "legacy is not frozen while a user moves: what changes there after it was read stays in legacy",
+        "keep users from writing during their wave, and look for drift with `migrator verify`",
+    )

@@ -1,0 +1,1 @@
+"""What happens, in order: one function is one story and owns its transactions."""

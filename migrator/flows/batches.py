@@ -1,0 +1,260 @@
+"""
+The story of one batch: claim, read, map, keep, write, record. Each step may be cut off; the next attempt goes on.
+
+Keep before you write, record after you checked. After a crash the ledger in the target says what was written.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import polars as pl
+import sqlalchemy as sa
+
+from migrator.edges.databases.base import Claim
+from migrator.edges.snapshots import Ref
+from migrator.errors import DatabaseRefused, Fenced, MigratorError, Unreachable
+from migrator.flows import heartbeat, reading, recording, writing
+from migrator.flows.kept import KeptBatch, rows_of
+from migrator.flows.parts import Parts
+from migrator.logs import where
+from migrator.mapping import compare, conflicts
+from migrator.mapping.model import MappingSet
+from migrator.mapping.outcome import Context, Mapped
+from migrator.rollout import states
+from migrator.store import batches, plans, users, waves
+
+log = logging.getLogger("migrator.batches")
+SOON = timedelta(seconds=5)
+LATEST = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed batch and what it belongs to."""
+
+    batch: batches.Batch
+    wave: waves.Wave
+    plan: plans.Plan
+    users: tuple[str, ...]
+
+    @property
+    def as_of(self) -> str:
+        """The plan's cut-off, as mappings see it."""
+        return f"{self.plan.as_of:%Y-%m-%dT%H:%M:%SZ}"
+
+    def ref(self, fence: int | None = None) -> Ref:
+        """Where its snapshot is."""
+        return Ref(str(self.plan.id), self.batch.id, self.batch.fence if fence is None else fence, self.plan.set_hash)
+
+
+def move(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> None:
+    """
+    Move the users of one batch, if it is free; a message too many, too late or twice does nothing.
+
+    A batch that the target refuses is split, and its halves are moved at once, down to the user it is about.
+    """
+    work = claim(parts, batch_id, dispatch_no, owner)
+    if work is None:
+        return
+    for part in _move(parts, work):
+        move(parts, part, None, owner)
+
+
+def claim(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> Work | None:
+    """Take the batch and its users; None when it is not to be had or its wave does not run."""
+    with parts.control.write() as db:
+        batch = batches.get(db, batch_id)
+        if batch is None or waves.get(db, batch.wave_id).status is not states.Wave.RUNNING:
+            return None
+        return _take(parts, db, batch_id, dispatch_no, owner)
+
+
+def reconcile(parts: Parts, wave_id: int, owner: str) -> None:
+    """
+    Bring the control database in line with the ledger for a wave that does not run.
+
+    A worker that died between its commit and its record leaves users who are in the target and not known to be.
+    """
+    with parts.control.read() as db:
+        if waves.get(db, wave_id).status is states.Wave.RUNNING:
+            return
+        open_ = [
+            one
+            for one in batches.of_wave(db, wave_id)
+            if one.fence and one.status in (states.Batch.READY, states.Batch.RUNNING)
+        ]
+    for batch in open_:
+        with parts.control.write() as db:
+            work = _take(parts, db, batch.id, None, owner)
+        if work is None:
+            continue
+        done = applied(parts, work)
+        if done is None:
+            _give_back(parts, work, "not written; the wave does not run", counts=False)
+        else:
+            recording.record(parts, work.batch, work.wave, work.plan, *done)
+
+
+def _take(parts: Parts, db: sa.Connection, batch_id: int, dispatch_no: int | None, owner: str) -> Work | None:
+    claimed = batches.claim(db, batch_id, dispatch_no, owner, parts.limits.lease)
+    if claimed is None:
+        return None
+    wave = waves.get(db, claimed.wave_id)
+    open_ = (states.User.PLANNED, states.User.MOVING)
+    keys = tuple(user.user_key for user in users.of_batch(db, batch_id, open_))
+    users.move(db, wave.plan_id, keys, open_, states.User.MOVING, parts.now(), home="moving")
+    return Work(claimed, wave, plans.get(db, wave.plan_id), keys)
+
+
+def _move(parts: Parts, work: Work) -> Sequence[int]:
+    """Do the work under its lease; the ids of the parts where it had to be split."""
+    with heartbeat.beating(parts, work.batch) as pulse:
+        try:
+            _attempt(parts, work, pulse)
+        except Fenced as lost:
+            log.info("batch %s: %s", work.batch.id, lost)
+        except Unreachable as away:
+            _give_back(parts, work, str(away), counts=False)
+        except DatabaseRefused as refused:
+            return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, refused)
+        except writing.ReadBackDiffers as differs:
+            recording.fail_users(parts, work.batch, work.wave, work.plan, differs.findings)
+        except MigratorError as passing:  # Transient, InDoubt: the ledger tells the next attempt
+            return _try_again(parts, work, str(passing))
+        except Exception as unexpected:  # noqa: BLE001 (a bug of ours must not lose the batch)
+            log.error("batch %s: %s", work.batch.id, where(unexpected))  # noqa: TRY400 (a message may hold user data)
+            return _try_again(parts, work, where(unexpected))
+    return ()
+
+
+def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
+    done = applied(parts, work)
+    if done is not None:
+        recording.record(parts, work.batch, work.wave, work.plan, *done)
+        return
+    set_ = parts.stored_set(work.plan.set_hash)
+    context = Context(
+        plan_id=str(work.plan.id),
+        as_of=work.as_of,
+        overrides=reading.overrides(parts, work.plan.id, work.users),
+        references=reading.references(parts, set_),
+    )
+    read = reading.read(parts, set_, work.users, context)
+    pulse.progress()
+    there = [key for key in work.users if key not in read.gone]
+    mapped = reading.map_(parts, set_, read.sources, context)
+    look = writing.look(parts, set_, mapped, there)
+    decided = conflicts.decide(set_, parts.target_schema, mapped, look.meetings)
+    pulse.progress()
+    kept = _keep(parts, work, set_, read, context, decided, look, there)
+    pulse.progress()
+    claim_ = Claim(work.batch.id, work.batch.fence, "move", work.plan.set_hash)
+    hashed = _hashes(parts, set_, kept, decided)
+    taken = writing.write(parts, set_, claim_, dict(decided.rows), hashed, kept.before, pulse)
+    recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
+
+
+def applied(parts: Parts, work: Work) -> tuple[KeptBatch, set[str], frozenset[str]] | None:
+    """
+    What an earlier attempt of this batch committed but did not record.
+
+    All users of an attempt are written in one transaction, so the ledger either names its fence or knows nothing of it.
+    """
+    if work.batch.fence == 1:
+        return None
+    with parts.target.reading() as reader:
+        ledger = reader.ledger(work.users)
+    mine = ledger.filter((pl.col("batch") == work.batch.id) & (pl.col("op") == "move"))
+    if not mine.height:
+        return None
+    fence = int(mine["fence"].max())  # type: ignore[arg-type]
+    written = set(mine.filter(pl.col("fence") == fence)["user_key"].to_list())
+    found = parts.snapshots.load(work.ref(fence))
+    kept = KeptBatch.of(found.manifest, found.frames)
+    gone = frozenset(work.users) - frozenset(kept.users)
+    log.info("batch %s: written under fence %s before, recorded now", work.batch.id, fence)
+    return replace(kept, generations=dict(mine.select("user_key", "generation").iter_rows())), written, gone
+
+
+def _keep(
+    parts: Parts,
+    work: Work,
+    set_: MappingSet,
+    read: reading.Read,
+    context: Context,
+    decided: Mapped,
+    look: writing.Look,
+    there: Sequence[str],
+) -> KeptBatch:
+    """Make the snapshot durable; nothing was written yet."""
+    tables = parts.target_schema.tables
+    keys = writing.keys_of(set_, tables, decided)
+    with parts.target.reading() as reader:
+        before = writing.before_images(reader, set_, tables, keys)
+    kept = KeptBatch(
+        plan_id=context.plan_id,
+        as_of=context.as_of,
+        fence=work.batch.fence,
+        users=tuple(there),
+        held=tuple(sorted(decided.held)),
+        sources=read.sources,
+        references=context.references,
+        overrides=context.overrides,
+        keys=keys,
+        columns={name: rows.columns[2:] for name, rows in decided.rows.items()},
+        before=before,
+        findings=decided.findings,
+        books=decided.books,
+        read_hashes=dict(compare.source_hashes(read.sources).iter_rows()),
+        generations={key: generation + 1 for key, generation in look.generations.items()},
+    )
+    parts.snapshots.keep(work.ref(), kept.manifest(), kept.frames())
+    return kept
+
+
+def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) -> pl.DataFrame:
+    """user_key, generation, read_hash, written_hash of everybody who is to be written."""
+    movers = [key for key in kept.users if key not in decided.held]
+    rows = {name: (rows_of(decided, name, kept.keys[name]), set_.mappings[name].target.table) for name in decided.rows}
+    written = written_hashes(parts, rows)
+    return pl.DataFrame(
+        {
+            "user_key": movers,
+            "generation": [kept.generations[key] for key in movers],
+            "read_hash": [kept.read_hashes.get(key, "") for key in movers],
+            "written_hash": [written.get(key, "") for key in movers],
+        },
+        schema={"user_key": pl.String, "generation": pl.Int64, "read_hash": pl.String, "written_hash": pl.String},
+    )
+
+
+def written_hashes(parts: Parts, rows: dict[str, tuple[pl.DataFrame, str]]) -> dict[str, str]:
+    """Per user one hash over all rows, of all mappings: what rollback compares before it dares."""
+    tables = parts.target_schema.tables
+    framed = {name: (frame.drop("__key"), tables[table]) for name, (frame, table) in rows.items()}
+    return dict(compare.user_hashes(framed).iter_rows())
+
+
+def _try_again(parts: Parts, work: Work, error: str) -> Sequence[int]:
+    """Once more after a pause; out of attempts, look for the user it is about."""
+    if work.batch.attempts + 1 >= parts.limits.attempts:
+        refused = DatabaseRefused("gave up", "", error, "")
+        return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, refused)
+    _give_back(parts, work, error, counts=True)
+    return ()
+
+
+def _give_back(parts: Parts, work: Work, error: str, *, counts: bool) -> None:
+    """Ready again after a pause that doubles; users are planned again. An outage does not use up attempts."""
+    log.warning("batch %s: %s", work.batch.id, error)
+    tried = work.batch.attempts if counts else 0
+    pause = min(LATEST, SOON * 2**tried) * (0.75 + random.random() / 2)
+    batch = work.batch if counts else replace(work.batch, attempts=work.batch.attempts - 1)
+    with parts.control.write() as db:
+        if batches.give_back(db, batch, error, pause):
+            recording.plan_again(db, parts, work.plan.id, work.users)

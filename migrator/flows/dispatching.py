@@ -1,0 +1,165 @@
+"""The minute hand: one leader rings for batches, takes back dead leases, and lets waves take their next step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from migrator.edges.queue import BATCH, CHECK, DELIVER
+from migrator.errors import Unreachable
+from migrator.flows import waves as wave_flows
+from migrator.flows.parts import Parts
+from migrator.rollout.states import Batch, User, Wave
+from migrator.store import batches, journal, leases, outbox, users, waves
+from migrator.store.control import clock
+
+log = logging.getLogger("migrator.dispatch")
+LEASE = timedelta(seconds=15)
+REAP_EVERY = timedelta(seconds=10)
+
+
+class Bell(Protocol):
+    """What can wake a worker."""
+
+    def wake(self, task: str, *ids: int) -> None:
+        """Send one message, or Unreachable."""
+
+
+@dataclass
+class Dispatcher:
+    """Ticks while it holds the lease `dispatcher`; several may run, one leads."""
+
+    parts: Parts
+    bell: Bell
+    owner: str
+    started_at: datetime
+    reaped_at: datetime | None = None
+    silent_until: datetime | None = None
+    window_open: Callable[[datetime], bool] = lambda now: True
+    unreachable: int = field(default=0)
+
+    def tick(self) -> bool:
+        """Do what is due; False when somebody else leads. Never raises for a Redis that is away: it rings again."""
+        with self.parts.control.write() as db:
+            if not leases.acquire(db, "dispatcher", self.owner, LEASE):
+                return False
+            now = clock(db)
+            self._reap(db, now)
+            for wave in waves.in_status(db, (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING, Wave.CHECKING)):
+                wave_flows.tick(self.parts, db, wave)
+        for task, ids in self._due():
+            self._ring(task, ids)
+        return True
+
+    def outage(self) -> None:
+        """The control database was away: dead leases are not judged until workers had time to renew."""
+        self.silent_until = None
+
+    def _reap(self, db: sa.Connection, now: datetime) -> None:
+        """Take back leases that ran out; silent at first, or one hiccup would start everything again."""
+        if self.silent_until is None:
+            self.silent_until = now + self.parts.limits.grace
+        if now < self.silent_until or (
+            self.reaped_at and now - self.reaped_at < min(REAP_EVERY, self.parts.limits.lease)
+        ):
+            return
+        self.reaped_at = now
+        for batch in batches.expired(db):
+            self._take_back(db, batch, now)
+
+    def _take_back(self, db: sa.Connection, batch: batches.Batch, now: datetime) -> None:
+        limits = self.parts.limits
+        wave = waves.get(db, batch.wave_id)
+        if not batches.reap(db, batch):
+            return
+        keys = [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))]
+        users.move(db, wave.plan_id, keys, (User.MOVING,), User.PLANNED, now, home="legacy")
+        journal.add(db, now, "dispatcher", "expire", "batch", batch.id, interruptions=batch.interruptions + 1)
+        log.warning("batch %s: its worker was lost", batch.id)
+        if batch.interruptions + 1 >= limits.interruptions and len(keys) > 1:
+            self._split(db, batch, wave, keys)
+
+    def _split(self, db: sa.Connection, batch: batches.Batch, wave: waves.Wave, keys: list[str]) -> None:
+        """It broke workers too often: look for the user it is about."""
+        if not batches.split_ready(db, batch.id):
+            return
+        half = len(keys) // 2
+        for part in (keys[:half], keys[half:]):
+            batches.add(db, wave.id, batch.ordinal, part, wave.plan_id, ramp=batch.ramp)
+
+    def _due(self) -> list[tuple[str, tuple[int, ...]]]:
+        """What to ring for now; counted up in the control database before anything is sent."""
+        with self.parts.control.write() as db:
+            now = clock(db)
+            due: list[tuple[str, tuple[int, ...]]] = []
+            slots = sum(worker["slots"] for worker in leases.alive(db))
+            for wave in waves.in_status(db, (Wave.RUNNING,)):
+                due += [(BATCH, ids) for ids in self._batches(db, wave, now, slots)]
+            for wave in waves.in_status(db, (Wave.CHECKING,)):
+                if self._wants_check(db, wave, now):
+                    waves.note(db, wave.id, rung_at=now)
+                    due.append((CHECK, (wave.id,)))
+            if self.parts.telling.sender and outbox.due(db, now):
+                due.append((DELIVER, ()))
+            return due
+
+    def _batches(self, db: sa.Connection, wave: waves.Wave, now: datetime, slots: int) -> list[tuple[int, int]]:
+        """(batch, dispatch number) of those to ring for: at most twice the slots under way, the ramp one by one."""
+        if not self.window_open(now):
+            return []
+        mine = [batch for batch in batches.of_wave(db, wave.id) if batch.status in (Batch.READY, Batch.RUNNING)]
+        ramp = [batch for batch in mine if batch.ramp]
+        candidates = ramp[:1] if ramp else mine
+        rung_again = now - self.parts.limits.ring_again
+        waiting = [
+            batch
+            for batch in candidates
+            if batch.status is Batch.READY
+            and (batch.not_before is None or batch.not_before <= now)
+            and (batch.rung_at is None or batch.rung_at <= rung_again)
+        ]
+        under_way = sum(
+            batch.status is Batch.RUNNING or (batch.rung_at is not None and batch.rung_at > rung_again)
+            for batch in mine
+        )
+        room = max(0, 2 * max(slots, 1) - under_way)
+        rung = [(batch.id, batches.ring(db, batch)) for batch in waiting[:room]]
+        return [(batch_id, number) for batch_id, number in rung if number is not None]
+
+    def _wants_check(self, db: sa.Connection, wave: waves.Wave, now: datetime) -> bool:
+        if wave_flows.checked(db, wave) or leases.held(db, f"check:{wave.id}"):
+            return False
+        return wave.rung_at is None or wave.rung_at <= now - self.parts.limits.ring_again
+
+    def _ring(self, task: str, ids: tuple[int, ...]) -> None:
+        try:
+            self.bell.wake(task, *ids)
+            self.unreachable = 0
+        except Unreachable as away:
+            self.unreachable += 1
+            log.warning("%s", away)
+            if task == BATCH:
+                self._forget(ids[:1])
+
+    def messages_lost(self) -> None:
+        """Redis came back empty: whatever was rung for and not taken is due again at once."""
+        with self.parts.control.read() as db:
+            ready = [
+                batch.id
+                for wave in waves.in_status(db, (Wave.RUNNING,))
+                for batch in batches.of_wave(db, wave.id)
+                if batch.status is Batch.READY
+            ]
+        self._forget(ready)
+        with self.parts.control.write() as db:
+            for wave in waves.in_status(db, (Wave.CHECKING,)):
+                waves.note(db, wave.id, rung_at=None)
+
+    def _forget(self, batch_ids: Iterable[int]) -> None:
+        with self.parts.control.write() as db:
+            batches.forget_ring(db, batch_ids)

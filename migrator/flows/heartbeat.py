@@ -1,0 +1,69 @@
+"""Keep a batch's lease while its worker makes progress; tell the worker when it is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from migrator.errors import Fenced, MigratorError
+from migrator.flows.parts import Parts
+from migrator.store import batches
+
+STUCK = 120.0  # seconds without progress after which the lease is let go: a live but stuck worker must lose it
+
+
+class Pulse:
+    """What the working thread calls between its steps."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease = lease_seconds
+        self._lost = threading.Event()
+        self._renewed = self._progress = time.monotonic()
+
+    def progress(self) -> None:
+        """Say that a step is done. Fenced when the lease is gone, by the database's word or by our own clock."""
+        if self._lost.is_set() or time.monotonic() - self._renewed > self._lease * 5 / 6:
+            raise Fenced("the lease of this batch is lost; somebody else may have it")
+        self._progress = time.monotonic()
+
+    def renewed(self) -> None:
+        """The database has kept the lease for us."""
+        self._renewed = time.monotonic()
+
+    def lose(self) -> None:
+        """The database has given it to somebody else."""
+        self._lost.set()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether no step has ended for too long."""
+        return time.monotonic() - self._progress > max(STUCK, 2 * self._lease)
+
+
+@contextmanager
+def beating(parts: Parts, batch: batches.Batch) -> Iterator[Pulse]:
+    """Renew the lease every quarter of its time, on a connection of its own, until the block ends."""
+    lease = parts.limits.lease
+    pulse, done = Pulse(lease.total_seconds()), threading.Event()
+
+    def beat() -> None:
+        while not done.wait(lease.total_seconds() / 4) and not pulse.stuck:
+            try:
+                with parts.control.write() as db:
+                    kept = batches.renew(db, batch, lease, progressed=True)
+            except MigratorError:
+                continue  # the control database is away: our own clock decides when it is too late
+            if not kept:
+                pulse.lose()
+                return
+            pulse.renewed()
+
+    thread = threading.Thread(target=beat, name=f"lease of batch {batch.id}", daemon=True)
+    thread.start()
+    try:
+        yield pulse
+    finally:
+        done.set()
+        thread.join(timeout=5)

@@ -1,0 +1,145 @@
+"""What a snapshot holds of a batch, and what can be computed from it again: the rows that were meant, and the books."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from migrator.flows.parts import Parts
+from migrator.mapping import compile
+from migrator.mapping.model import MappingSet
+from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
+from migrator.mapping.schema import Table
+
+
+@dataclass(frozen=True)
+class KeptBatch:
+    """
+    One batch as it was when its snapshot was made.
+
+    `keys`: per mapping `__user`, `__key` and the target key of every row to be written.
+    `before`: per table all columns of the rows that were there before under one of these keys.
+    """
+
+    plan_id: str
+    as_of: str
+    fence: int  # under which the rows were written
+    users: tuple[str, ...]
+    held: tuple[str, ...]
+    sources: dict[str, SourceRows]
+    references: dict[str, pl.DataFrame]
+    overrides: tuple[Override, ...]
+    keys: dict[str, pl.DataFrame]
+    columns: dict[str, list[str]]  # per mapping, the target columns that were written
+    before: dict[str, pl.DataFrame]
+    findings: pl.DataFrame
+    books: dict[str, Book]
+    read_hashes: dict[str, str]
+    generations: dict[str, int]
+
+    def manifest(self) -> dict[str, Any]:
+        """What is no frame, as JSON."""
+        return {
+            "plan": self.plan_id,
+            "as_of": self.as_of,
+            "fence": self.fence,
+            "users": list(self.users),
+            "held": list(self.held),
+            "counts": {
+                name: {part: getattr(rows, part) for part in ("read", "filtered", "expanded", "folded")}
+                for name, rows in self.sources.items()
+            },
+            "overrides": [asdict(one) for one in self.overrides],
+            "books": {name: asdict(book) for name, book in self.books.items()},
+            "read_hashes": self.read_hashes,
+            "generations": self.generations,
+            "columns": self.columns,
+        }
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The parts of the sealed file."""
+        parts = {f"source/{name}": rows.frame for name, rows in self.sources.items()}
+        parts |= {f"shaped/{name}": rows.findings for name, rows in self.sources.items()}
+        parts |= {f"reference/{name}": frame for name, frame in self.references.items()}
+        parts |= {f"keys/{name}": frame for name, frame in self.keys.items()}
+        parts |= {f"before/{name}": frame for name, frame in self.before.items()}
+        return parts | {"findings": self.findings}
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> KeptBatch:
+        """Read it back."""
+        return cls(
+            plan_id=manifest["plan"],
+            as_of=manifest["as_of"],
+            fence=manifest["fence"],
+            users=tuple(manifest["users"]),
+            held=tuple(manifest["held"]),
+            sources={
+                name: SourceRows(frame=frames[f"source/{name}"], findings=frames[f"shaped/{name}"], **counts)
+                for name, counts in manifest["counts"].items()
+            },
+            references=_under(frames, "reference"),
+            overrides=tuple(Override(**one) for one in manifest["overrides"]),
+            keys=_under(frames, "keys"),
+            before=_under(frames, "before"),
+            findings=frames["findings"],
+            books={name: Book(**book) for name, book in manifest["books"].items()},
+            read_hashes=manifest["read_hashes"],
+            generations=manifest["generations"],
+            columns=manifest["columns"],
+        )
+
+    def meant(self, parts: Parts, set_: MappingSet) -> dict[str, pl.DataFrame]:
+        """
+        Map the kept source rows again: per mapping exactly the rows that were written, under the mapping of that time.
+        """
+        context = Context(self.plan_id, self.as_of, self.overrides, self.references)
+        mapped = compile.apply(set_, parts.target_schema, self.sources, context)
+        return {name: rows_of(mapped, name, keys) for name, keys in self.keys.items()}
+
+
+def rows_of(mapped: Mapped, name: str, keys: pl.DataFrame) -> pl.DataFrame:
+    """The mapped rows whose source key is among *keys*."""
+    rows = mapped.rows[name]
+    return rows.join(keys.select("__user", "__key"), on=["__user", "__key"], how="semi", maintain_order="left")
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of several mappings as rows of the tables they write; a table may have several mappings."""
+
+    set_: MappingSet
+    tables: Mapping[str, Table]
+    rows: Mapping[str, pl.DataFrame]  # per mapping
+
+    @cached_property
+    def order(self) -> list[str]:
+        """The tables, parents before children by foreign keys."""
+        written = list(dict.fromkeys(self.set_.mappings[name].target.table for name in self.rows))
+        return in_foreign_key_order(written, self.tables)
+
+    def mappings_of(self, table: str) -> list[str]:
+        """Names of the mappings that write *table*, in the order of the set."""
+        return [
+            name for name in self.set_.mappings if name in self.rows and self.set_.mappings[name].target.table == table
+        ]
+
+
+def in_foreign_key_order(names: Sequence[str], tables: Mapping[str, Table]) -> list[str]:
+    """Sort tables so that what a foreign key points at comes first; a table pointing at itself is no cycle."""
+    left, done = list(names), list[str]()
+    while left:
+        free = [name for name in left if not {key.table for key in tables[name].foreign_keys} & (set(left) - {name})]
+        if not free:  # a cycle: lint demands a deferrable constraint, so any order will do
+            free = left[:1]
+        done += free
+        left = [name for name in left if name not in free]
+    return done
+
+
+def _under(frames: Mapping[str, pl.DataFrame], folder: str) -> dict[str, pl.DataFrame]:
+    return {name.removeprefix(f"{folder}/"): frame for name, frame in frames.items() if name.startswith(f"{folder}/")}

@@ -1,0 +1,160 @@
+"""The whole migration on one screen, with the next step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from migrator.flows import waves as wave_flows
+from migrator.flows.parts import Parts
+from migrator.rollout.states import Case, User, Wave
+from migrator.store import batches, cases, leases, measures, plans, tiers, users, waves
+
+
+def status(parts: Parts) -> dict[str, Any]:
+    """
+    Where everything stands: users per status, waves, cases, workers, and one sentence that says what to do next.
+
+    The sum over `users` is the number of users in the plan, always.
+    """
+    with parts.control.read() as db:
+        plan = plans.current(db)
+        if plan is None:
+            return {"plan": None, "users": {}, "waves": [], "next": _before_plan(db)}
+        found = waves.of_plan(db, plan.id)
+        counts = measures.user_counts(db, plan.id)
+        open_cases = len(cases.select(db, plan.id, statuses=(Case.OPEN,)))
+        return {
+            "plan": {
+                "id": plan.id,
+                "status": plan.status,
+                "as_of": plan.as_of,
+                "hash": plan.hash,
+                "set_hash": plan.set_hash,
+                "cutover": plan.settings["cutover"],
+            },
+            "users": counts,
+            "tiers": _per_tier(db, plan.id),
+            "waves": [wave_as_json(parts, db, wave, plan) for wave in found],
+            "cases": {"open": open_cases},
+            "workers": len(leases.alive(db)),
+            "next": next_step(parts, db, plan, found, counts, open_cases),
+        }
+
+
+def wave_as_json(parts: Parts, db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[str, Any]:
+    """One wave with its numbers."""
+    numbers = measures.wave_numbers(db, wave.id)
+    return {
+        "ordinal": wave.ordinal,
+        "name": wave.name,
+        "tier": wave.tier,
+        "stage": wave.stage,
+        "share": wave.share,
+        "status": wave.status.value,
+        "users": wave.users,
+        "planned": numbers.planned,
+        "moving": numbers.moving,
+        "moved": numbers.moved,
+        "held": numbers.held,
+        "failed": numbers.failed,
+        "excluded": numbers.excluded,
+        "rolled_back": numbers.rolled_back,
+        "batches": numbers.batches,
+        "differences": numbers.differences,
+        "started_at": wave.started_at,
+        "ended_at": wave.ended_at,
+        "soaks_until": wave_flows.soaks_until(wave, plan) if wave.status is Wave.CHECKING else None,
+        "verdict": wave.verdict,
+        "findings": wave.findings or [],
+    }
+
+
+def wave_detail(parts: Parts, name: str) -> dict[str, Any]:
+    """One wave with its batches."""
+    with parts.control.read() as db:
+        plan = plans.require(db)
+        wave = waves.find(db, plan.id, name)
+        shown = wave_as_json(parts, db, wave, plan)
+        shown["batch_list"] = [
+            {
+                "id": one.id,
+                "users": one.users,
+                "status": one.status.value,
+                "attempts": one.attempts,
+                "interruptions": one.interruptions,
+                "seconds": _seconds(one.started_at, one.finished_at),
+                "rows": one.rows,
+                "error": one.error,
+            }
+            for one in batches.of_wave(db, wave.id)
+        ]
+        return shown
+
+
+def next_step(
+    parts: Parts,
+    db: sa.Connection,
+    plan: plans.Plan,
+    found: list[waves.Wave],
+    counts: dict[str, int],
+    open_cases: int,
+) -> str:
+    """One sentence: what a person should do now."""
+    if plan.status == "draft":
+        return "look at the plan with `migrator plan show`, then `migrator plan approve`"
+    held = [wave for wave in found if wave.status is Wave.HELD]
+    if held:
+        return wave_flows.held_sentence(held[0])
+    active = [wave for wave in found if wave.status in wave_flows.ACTIVE]
+    if active:
+        return _with_active(db, active[0])
+    waiting = [wave for wave in found if wave.status is Wave.APPROVED]
+    if waiting:
+        return f"`migrator run` goes on with wave {waiting[0].name} ({waiting[0].users} users)"
+    return _at_the_end(found, counts, open_cases)
+
+
+def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
+    if wave.status is Wave.PAUSED:
+        return f"wave {wave.name} is paused; `migrator wave resume {wave.name}`"
+    if wave.status is Wave.ROLLING_BACK:
+        return f"a rollback of wave {wave.name} was cut off; `migrator rollback wave {wave.name}` ends it"
+    if not leases.alive(db):
+        return f"wave {wave.name} is {wave.status} and no worker is alive; start `migrator worker`, or go on with `migrator run`"
+    return f"wave {wave.name} is {wave.status}; `migrator wave watch {wave.name}` follows it"
+
+
+def _at_the_end(found: list[waves.Wave], counts: dict[str, int], open_cases: int) -> str:
+    if counts[User.MOVED]:
+        first = next((wave.name for wave in found if wave.status is Wave.PASSED), "WAVE")
+        return f"{counts[User.MOVED]} users are moved and not yet live; `migrator wave cut-over {first}`, or --all"
+    if open_cases:
+        return f"{counts[User.HELD]} users are held; decide with `migrator review list`, then `migrator review replay`"
+    if counts[User.HELD]:
+        return f"{counts[User.HELD]} held users are decided; `migrator review replay`, then `migrator run`"
+    if counts[User.FAILED]:
+        return f"{counts[User.FAILED]} users failed; see `migrator review list`, then `migrator wave retry all`"
+    if counts[User.ROLLED_BACK]:
+        return f"{counts[User.ROLLED_BACK]} users are rolled back; `migrator wave retry all` and `migrator run` move them again"
+    return "everybody has arrived; `migrator verify` proves it, `migrator report` tells it"
+
+
+def _before_plan(db: sa.Connection) -> str:
+    if tiers.last_run(db) is None:
+        return "assign tiers with `migrator tier assign`"
+    return "make a plan with `migrator plan create`"
+
+
+def _per_tier(db: sa.Connection, plan_id: int) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for _, tier, status_, count in users.counts(db, plan_id):
+        per_status = found.setdefault(tier, {})
+        per_status[status_] = per_status.get(status_, 0) + count
+    return found
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return round((end - start).total_seconds(), 2) if start and end else None

@@ -1,0 +1,90 @@
+"""What flows work with. Assembled by `runtime`, or by a test; flows never open anything themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from migrator.edges.databases.base import Database
+from migrator.store.control import Control
+
+if TYPE_CHECKING:
+    from migrator.edges.keys import ProjectKey
+    from migrator.edges.snapshots import Snapshots
+    from migrator.mapping.model import MappingSet
+
+
+def utc_now() -> datetime:
+    """The clock on the wall, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How batches are leased and repeated; each from `[batches]`."""
+
+    users: int = 1000
+    lease: timedelta = timedelta(seconds=60)
+    grace: timedelta = timedelta(seconds=60)
+    ring_again: timedelta = timedelta(seconds=60)
+    attempts: int = 5
+    interruptions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How users are told; `sender` None means that nothing is queued."""
+
+    sender: str | None = None
+    product: str = "our service"
+    contact: str = "support@localhost"
+    locale: str = "en"
+    events: tuple[str, ...] = ("before", "done", "delayed", "rolled_back")
+    templates: Any = None  # flows.notices.Templates
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Databases, snapshots, keys, clock and limits of one project."""
+
+    control: Control
+    legacy: Database
+    target: Database
+    snapshots: Snapshots
+    key: ProjectKey
+    load_set: Callable[[], MappingSet]
+    limits: Limits = Limits()
+    telling: Telling = Telling()
+    actor: str = "system"
+    now: Callable[[], datetime] = utc_now
+    _sets: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def legacy_schema(self) -> Any:
+        """The legacy schema, looked at once per process."""
+        return self.legacy.schema()
+
+    @cached_property
+    def target_schema(self) -> Any:
+        """The target schema, looked at once per process."""
+        return self.target.schema()
+
+    @cached_property
+    def folder_set(self) -> MappingSet:
+        """The mapping set as it stands in the folder now."""
+        return self.load_set()
+
+    def stored_set(self, hash_: str) -> MappingSet:
+        """The mapping set that the control database keeps under this hash."""
+        if hash_ not in self._sets:
+            from migrator.mapping import document
+            from migrator.store import plans
+
+            with self.control.read() as db:
+                texts = plans.texts(db, hash_)
+            self._sets[hash_] = document.parse(texts)
+        found: MappingSet = self._sets[hash_]
+        return found

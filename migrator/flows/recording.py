@@ -1,0 +1,225 @@
+"""What a batch did becomes known: users, cases, warnings, books, notices, journal; one transaction, under its fence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from migrator.edges.snapshots import Ref
+from migrator.errors import DatabaseRefused
+from migrator.flows import notices
+from migrator.flows.kept import KeptBatch
+from migrator.flows.parts import Parts
+from migrator.rollout.states import User
+from migrator.store import batches, cases, effects, journal, plans, users, waves
+
+log = logging.getLogger("migrator.batches")
+OPEN = (User.MOVING, User.PLANNED)
+
+
+def record(
+    parts: Parts,
+    batch: batches.Batch,
+    wave: waves.Wave,
+    plan: plans.Plan,
+    kept: KeptBatch,
+    taken: set[str],
+    gone: frozenset[str],
+) -> bool:
+    """The batch is done; False when its lease was lost (whoever has it now finds all of it in the ledger)."""
+    cut_over = plan.settings["cutover"] == "immediate"
+    after, home = (User.LIVE, "target") if cut_over else (User.MOVED, "legacy")
+    rows = sum(frame.filter(pl.col("__user").is_in(taken)).height for frame in kept.keys.values())
+    with parts.control.write() as db:
+        now = parts.now()
+        if not batches.finish(db, batch, rows):
+            log.info("batch %s: the lease was lost after the commit", batch.id)
+            return False
+        users.move(db, plan.id, taken, OPEN, after, now, home=home, batch_id=batch.id, fence=kept.fence, reason=None)
+        users.set_generations(db, plan.id, {key: kept.generations[key] for key in taken})
+        users.move(db, plan.id, kept.held, OPEN, User.HELD, now, home="legacy", reason="a review case holds the user")
+        users.move(
+            db, plan.id, gone, OPEN, User.EXCLUDED, now, home="legacy", reason="gone: no longer in legacy when claimed"
+        )
+        cases.open_all(db, _cases(parts, plan.id, kept), now)
+        effects.keep_books(db, batch.id, kept.books)
+        effects.keep_warnings(db, batch.id, _warnings(parts, kept))
+        ref = Ref(str(plan.id), batch.id, kept.fence, plan.set_hash)
+        effects.keep_snapshot(db, batch.id, kept.fence, parts.snapshots.name(ref), plan.set_hash, len(taken), now)
+        journal.add(
+            db, now, "worker", "move", "batch", batch.id, users=taken,
+            wave=wave.name, moved=len(taken), held=len(kept.held), gone=len(gone), rows=rows,
+        )  # fmt: skip
+        _tell(db, parts, plan, wave, taken, kept.held, now)
+    return True
+
+
+def _tell(
+    db: sa.Connection,
+    parts: Parts,
+    plan: plans.Plan,
+    wave: waves.Wave,
+    moved: Iterable[str],
+    held: Iterable[str],
+    now: Any,
+) -> None:
+    """Queue `done` for those who are served by the target now, `delayed` for those who wait."""
+    if parts.telling.sender is None:
+        return
+    if plan.settings["cutover"] == "immediate":
+        notices.queue(db, parts, plan.id, wave, "done", users.some(db, plan.id, moved), now)
+    notices.queue(db, parts, plan.id, wave, "delayed", users.some(db, plan.id, held), now)
+
+
+def plan_again(db: sa.Connection, parts: Parts, plan_id: int, keys: Iterable[str]) -> None:
+    """Users of a batch that was given back wait for the next attempt."""
+    users.move(db, plan_id, keys, (User.MOVING,), User.PLANNED, parts.now(), home="legacy")
+
+
+def narrow(
+    parts: Parts,
+    batch: batches.Batch,
+    wave: waves.Wave,
+    plan: plans.Plan,
+    keys: Sequence[str],
+    refused: DatabaseRefused,
+) -> Sequence[int]:
+    """Split a refused batch in two; one user alone is failed, with a case. The ids of the halves."""
+    log.warning("batch %s of %s users: %s", batch.id, len(keys), refused)
+    if len(keys) <= 1:
+        _fail(parts, batch, wave, plan, keys, [_refusal_case(parts, plan.id, key, refused) for key in keys], refused)
+        return ()
+    with parts.control.write() as db:
+        if not batches.close_split(db, batch):
+            return ()
+        plan_again(db, parts, plan.id, keys)
+        half = len(keys) // 2
+        found = [
+            batches.add(db, wave.id, batch.ordinal, part, plan.id, ramp=batch.ramp)
+            for part in (keys[:half], keys[half:])
+        ]
+        journal.add(db, parts.now(), "worker", "split", "batch", batch.id, cause=str(refused), parts=found)
+    return found
+
+
+def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan, findings: pl.DataFrame) -> None:
+    """Users whose rows did not read back as meant are failed; the others of the batch are tried again without them."""
+    log.error("batch %s: %s values read back differ from what was meant", batch.id, findings.height)
+    failed = findings["user"].drop_nulls().unique(maintain_order=True).to_list()
+    found = [_difference_case(parts, plan.id, row) for row in findings.unique("user").iter_rows(named=True)]
+    with parts.control.write() as db:
+        now = parts.now()
+        error = "what was read back differs from what was meant"
+        if not batches.give_back(db, batch, error, parts.limits.lease * 0):
+            return
+        users.move(db, plan.id, failed, OPEN, User.FAILED, now, home="legacy", reason=error)
+        plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
+        cases.open_all(db, found, now)
+        journal.add(db, now, "worker", "fail", "batch", batch.id, users=failed, cause=error)
+
+
+def _fail(
+    parts: Parts,
+    batch: batches.Batch,
+    wave: waves.Wave,
+    plan: plans.Plan,
+    keys: Sequence[str],
+    found: list[dict[str, Any]],
+    refused: DatabaseRefused,
+) -> None:
+    with parts.control.write() as db:
+        now = parts.now()
+        if not batches.fail(db, batch, str(refused)):
+            return
+        users.move(db, plan.id, keys, OPEN, User.FAILED, now, home="legacy", reason=str(refused))
+        cases.open_all(db, found, now)
+        journal.add(db, now, "worker", "fail", "batch", batch.id, users=keys, wave=wave.name, cause=str(refused))
+
+
+def cause(parts: Parts, mapping: str, field: str, rule: str, value: str | None) -> str:
+    """What groups cases: mapping, field, rule and value, so that one decision serves all who share them."""
+    print_ = "" if value is None else parts.key.fingerprint(value)
+    return parts.key.fingerprint(f"{mapping}\x1f{field}\x1f{rule}\x1f{print_}")[:8]
+
+
+def _cases(parts: Parts, plan_id: int, kept: KeptBatch) -> list[dict[str, Any]]:
+    """One case per finding that a person must decide; blocked rows wait for the case of their parent."""
+    found = kept.findings.filter(pl.col("outcome") == "review")
+    held = set(kept.held)
+    return [
+        {
+            "plan_id": plan_id,
+            "mapping": row["mapping"],
+            "source_key": row["key"] or "",
+            "item_key": row["item_key"] or "",
+            "field": row["field"] or "",
+            "rule": row["rule"],
+            "cause": cause(parts, row["mapping"], row["field"] or "", row["rule"], row["value"]),
+            "value": None if row["value"] is None else parts.key.seal(row["value"]),
+            "sensitive": bool(row["sensitive"]),
+            "note": row["note"],
+            "file": row["file"],
+            "line": row["line"],
+            "position": row["column"],
+            "holds": row["user"] in held,
+            "users": [row["user"]],
+        }
+        for row in found.unique(["mapping", "key", "item_key", "field", "rule"], maintain_order=True).iter_rows(
+            named=True
+        )
+    ]
+
+
+def _refusal_case(parts: Parts, plan_id: int, key: str, refused: DatabaseRefused) -> dict[str, Any]:
+    return _failure_case(
+        parts, plan_id, key, refused.table, refused.constraint or refused.kind, "database", str(refused)
+    )
+
+
+def _difference_case(parts: Parts, plan_id: int, row: dict[str, Any]) -> dict[str, Any]:
+    said = f"{row['field'] or 'the row'} of source row {row['key']} read back {row['kind']}: something in the target changed it"
+    return _failure_case(parts, plan_id, row["user"], row["mapping"], row["field"] or "", "read back", said)
+
+
+def _failure_case(
+    parts: Parts, plan_id: int, key: str, mapping: str, field: str, rule: str, note: str
+) -> dict[str, Any]:
+    return {
+        "plan_id": plan_id,
+        "mapping": mapping,
+        "source_key": key,
+        "item_key": "",
+        "field": field,
+        "rule": rule,
+        "cause": cause(parts, mapping, field, rule, note),
+        "value": None,
+        "sensitive": False,
+        "note": note,
+        "file": None,
+        "line": None,
+        "position": None,
+        "holds": True,
+        "users": [key],
+    }
+
+
+def _warnings(parts: Parts, kept: KeptBatch) -> list[dict[str, Any]]:
+    """Warnings counted by cause, each with one sealed example of before and after."""
+    found = kept.findings.filter(pl.col("outcome") == "warning")
+    counted = found.group_by("mapping", "field", "rule", maintain_order=True).agg(
+        pl.len().alias("count"), pl.col("value", "after", "sensitive").first()
+    )
+    return [
+        {
+            "mapping": row["mapping"],
+            "field": row["field"] or "",
+            "rule": row["rule"],
+            "count": row["count"],
+            "sample": None if row["sensitive"] else parts.key.seal(f"{row['value']} -> {row['after']}"),
+        }
+        for row in counted.iter_rows(named=True)
+    ]

@@ -1,0 +1,202 @@
+"""Review cases for people: list by cause, decide once for all who share it, send the users on their way again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from migrator.errors import NotFound, Refused
+from migrator.flows import waves as wave_flows
+from migrator.flows.parts import Parts
+from migrator.rollout import states
+from migrator.rollout.states import Case as Status
+from migrator.rollout.states import User
+from migrator.store import cases, journal, plans, users, waves
+
+#: What a person may decide, as the command line spells it -> as it is stored.
+ACTIONS = {
+    "use": "use",
+    "accept-null": "accept null",
+    "skip-row": "skip row",
+    "exclude-user": "exclude user",
+    "fixed-in-source": "fixed in source",
+    "fixed-in-mapping": "fixed in mapping",
+}
+
+
+def listed(parts: Parts, *, status: str | None = None, user: str | None = None, reveal: bool = True) -> dict[str, Any]:
+    """Cases of the current plan, one by one and grouped by cause. Values of sensitive fields stay masked."""
+    wanted = (Status(status),) if status else (Status.OPEN, Status.RESOLVED)
+    with parts.control.read() as db:
+        plan = plans.require(db)
+        found = cases.select(db, plan.id, statuses=wanted, user=user)
+    shown = [case_as_json(parts, case, reveal=reveal) for case in found]
+    return {"cases": shown, "causes": _causes(shown)}
+
+
+def show(parts: Parts, ref: str) -> list[dict[str, Any]]:
+    """One case by its number, or all of a cause."""
+    return [case_as_json(parts, case, reveal=True) for case in _named(parts, ref)]
+
+
+def resolve(
+    parts: Parts, ref: str, action: str, value: str | None, *, only: Sequence[str] = (), dry_run: bool = False
+) -> dict[str, Any]:
+    """
+    Decide a case (by number) or a cause (all its cases at once).
+
+    Args:
+        action: a key of ACTIONS.
+        value: with `use`: what the field gets, as text; converted to the target column like any other value.
+        only: with `exclude-user` in a case of several users: who is excluded; the others may be replayed.
+
+    Raises:
+        Refused: nothing of it can be decided so.
+    """
+    if action not in ACTIONS:
+        raise Refused(f'there is no resolution "{action}"; there are {", ".join(ACTIONS)}')
+    if (action == "use") != (value is not None):
+        raise Refused("`use` needs a value, and nothing else takes one")
+    found = [case for case in _named(parts, ref) if case.status in (Status.OPEN, Status.RESOLVED)]
+    if not found:
+        raise Refused(f"{ref} is replayed already; a new case opens if its cause is still there")
+    _check_sharers(found, action, only)
+    people = sorted({user for case in found for user in case.users})
+    if not dry_run:
+        _store(parts, found, action, value, only)
+    return {"cases": [case.id for case in found], "users": people, "action": action, "dry_run": dry_run}
+
+
+def replay(parts: Parts, *, dry_run: bool = False) -> dict[str, Any]:
+    """
+    Plan the users again whose cases are all resolved; their waves run on, with the decisions applied.
+
+    Returns: `users` who are on their way again, `waves` they are in, `waiting` users whom another case still holds.
+    """
+    with parts.control.write() as db:
+        plan, now = plans.require(db), parts.now()
+        resolved = cases.select(db, plan.id, statuses=(Status.RESOLVED,))
+        waiting = cases.open_users(db, plan.id)
+        concerned = {user for case in resolved for user in case.users}
+        held = {
+            one.user_key: one
+            for one in users.some(db, plan.id, sorted(concerned - waiting))
+            if one.status in (User.HELD, User.FAILED)
+        }
+        by_wave: dict[int, list[str]] = {}
+        for key, one in held.items():
+            if one.wave_id is not None:
+                by_wave.setdefault(one.wave_id, []).append(key)
+        names = [waves.get(db, wave_id).name for wave_id in sorted(by_wave)]
+        outcome = {"users": len(held), "waves": names, "waiting": len(concerned & waiting), "dry_run": dry_run}
+        if dry_run or not held:
+            return outcome
+        for wave_id, keys in sorted(by_wave.items()):
+            users.move(db, plan.id, keys, (User.HELD, User.FAILED), User.PLANNED, now, reason=None)
+            wave_flows.replan(parts, db, waves.get(db, wave_id), sorted(keys))
+        cases.replayed(db, [case.id for case in resolved if not set(case.users) & waiting])
+        journal.add(db, now, parts.actor, "replay", "plan", plan.id, users=held, waves=names)
+        return outcome
+
+
+def exclude(parts: Parts, user_key: str, reason: str) -> None:
+    """Leave a user in legacy, with a reason."""
+    with parts.control.write() as db:
+        plan, now = plans.require(db), parts.now()
+        one = users.get(db, plan.id, user_key)
+        if one is None:
+            raise NotFound(f'there is no user "{user_key}" in plan {plan.id}')
+        after = states.step("user", one.status, "exclude", user_key)
+        users.move(db, plan.id, [user_key], (one.status,), after, now, reason=reason)
+        journal.add(db, now, parts.actor, "exclude", "user", user_key, reason=reason)
+
+
+def case_as_json(parts: Parts, case: cases.Case, *, reveal: bool) -> dict[str, Any]:
+    """A case for people and programs: field, rule, value, file and line, users."""
+    value = parts.key.open(case.value) if case.value is not None else None
+    if value is not None and case.sensitive and not reveal:
+        value = masked(value)
+    return {
+        "id": case.id,
+        "cause": case.cause,
+        "status": case.status.value,
+        "mapping": case.mapping,
+        "key": case.source_key,
+        "item_key": case.item_key or None,
+        "field": case.field,
+        "rule": case.rule,
+        "value": value,
+        "note": case.note,
+        "file": case.file,
+        "line": case.line,
+        "column": case.position,
+        "users": list(case.users),
+        "holds_user": case.holds,
+        "action": case.action,
+        "resolved_by": case.resolved_by,
+        "attempts": case.attempts,
+        "first_seen": case.first_seen,
+        "last_seen": case.last_seen,
+    }
+
+
+def masked(value: str) -> str:
+    """Enough to recognise, not enough to use: j…@…e.com."""
+    name, at, host = value.partition("@")
+    if at and name:
+        return f"{name[0]}…@…{host[-5:]}"
+    return f"{value[:1]}…" if value else value
+
+
+def _causes(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    grouped: dict[str, dict[str, Any]] = {}
+    for case in shown:
+        same = {name: case[name] for name in ("cause", "mapping", "field", "rule", "value", "note", "file", "line")}
+        group = grouped.setdefault(case["cause"], {**same, "cases": 0, "users": set(), "open": 0})
+        group["cases"] += 1
+        group["users"] |= set(case["users"])
+        group["open"] += case["status"] == Status.OPEN
+    for group in grouped.values():
+        group["examples"] = sorted(group["users"])[:3]
+        group["users"] = len(group["users"])
+    return sorted(grouped.values(), key=lambda group: (-group["users"], group["mapping"], group["field"]))
+
+
+def _named(parts: Parts, ref: str) -> list[cases.Case]:
+    """The case with this number; all cases of this cause; or `all`."""
+    with parts.control.read() as db:
+        plan = plans.require(db)
+        if ref == "all":
+            return cases.select(db, plan.id, statuses=(Status.OPEN,))
+        by_cause = cases.select(db, plan.id, cause=ref)
+        if by_cause:
+            return by_cause
+        if ref.isdigit():
+            return [cases.get(db, int(ref))]
+    raise NotFound(f'there is no case or cause "{ref}"; `migrator review list` shows all')
+
+
+def _check_sharers(found: Sequence[cases.Case], action: str, only: Sequence[str]) -> None:
+    several = [case for case in found if len(case.users) > 1]
+    if several and action == "use" and len(only) != 1:
+        raise Refused(
+            f"case {several[0].id} holds {len(several[0].users)} users who share a value; "
+            "say whose value it is with --user"
+        )
+    strangers = set(only) - {user for case in found for user in case.users}
+    if strangers:
+        raise Refused(f"not held by this case: {', '.join(sorted(strangers))}")
+
+
+def _store(parts: Parts, found: Sequence[cases.Case], action: str, value: str | None, only: Sequence[str]) -> None:
+    with parts.control.write() as db:
+        plan, now = plans.require(db), parts.now()
+        sealed = parts.key.seal(value) if value is not None else None
+        for case in found:
+            whose = only[0] if action == "use" and len(case.users) > 1 else None
+            cases.resolve(db, case.id, ACTIONS[action], sealed, parts.actor, now, user=whose)
+            if action == "exclude-user":
+                gone = [user for user in case.users if not only or user in only]
+                reason = f"excluded by {parts.actor} in case {case.id}"
+                users.move(db, plan.id, gone, (User.HELD, User.FAILED), User.EXCLUDED, now, reason=reason)
+            journal.add(db, now, parts.actor, "resolve", "case", case.id, action=ACTIONS[action], users=case.users)

@@ -1,0 +1,383 @@
+"""
+Put users back: the target exactly as it was before they came, or not at all.
+
+Three fingerprints decide: B, the before-images of the snapshot; A, the hash of what we wrote, in the ledger; N, the
+target now. N = A: restore B. N differs: the new system has written since, the user is refused and stays. Compared under
+the row locks of the transaction that restores, which itself goes through fence and ledger: cut off, it is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from migrator.edges.databases.base import Claim, Reader, Writer
+from migrator.edges.snapshots import Ref
+from migrator.errors import DatabaseRefused, Mismatch, NotFound, Refused
+from migrator.flows import batches as batch_flows
+from migrator.flows import notices
+from migrator.flows.kept import KeptBatch, TableRows
+from migrator.flows.parts import Parts
+from migrator.mapping import compare
+from migrator.mapping.model import MappingSet
+from migrator.mapping.schema import Table
+from migrator.rollout import states
+from migrator.rollout.states import User, Wave
+from migrator.store import batches, effects, journal, plans, users, waves
+
+Look: TypeAlias = Callable[[str, pl.DataFrame], pl.DataFrame]
+CAN_GO_BACK = (User.MOVED, User.LIVE, User.ROLLING_BACK)
+
+
+@dataclass
+class RolledBack:
+    """What a rollback did, or (dry run) would do."""
+
+    restored: int = 0
+    refused: dict[str, str] = field(default_factory=dict)  # user -> why
+    removed_rows: dict[str, int] = field(default_factory=dict)  # per table
+    restored_rows: dict[str, int] = field(default_factory=dict)
+    not_in_target: int = 0
+    waves: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a rollback is about: users by the snapshot that holds them."""
+
+    plan: plans.Plan
+    snapshots: dict[tuple[int, int], list[users.User]]
+    waves: tuple[waves.Wave, ...]
+    not_in_target: int
+
+    @property
+    def users(self) -> int:
+        """How many can go back."""
+        return sum(len(found) for found in self.snapshots.values())
+
+
+def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> Scope:
+    """One user, one wave, or everybody; what a lost worker committed is recorded first."""
+    if user is None:
+        _reconcile(parts, wave)
+    with parts.control.read() as db:
+        plan = plans.require(db)
+        if user is not None:
+            one = users.get(db, plan.id, user)
+            if one is None:
+                raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
+            chosen, whole = [one], tuple[waves.Wave, ...]()
+        elif wave is not None:
+            whole = (waves.find(db, plan.id, wave),)
+            chosen = users.of_wave(db, whole[0].id)
+        else:
+            chosen, whole = users.of_plan(db, plan.id, tuple(User)), tuple(waves.of_plan(db, plan.id))
+    held: dict[tuple[int, int], list[users.User]] = {}
+    for one in chosen:
+        if one.status in CAN_GO_BACK and one.batch_id is not None and one.fence is not None:
+            held.setdefault((one.batch_id, one.fence), []).append(one)
+    going = sum(len(found) for found in held.values())
+    return Scope(plan, held, whole, len(chosen) - going)
+
+
+def _reconcile(parts: Parts, wave: str | None) -> None:
+    with parts.control.read() as db:
+        plan = plans.require(db)
+        found = waves.of_plan(db, plan.id) if wave is None else [waves.find(db, plan.id, wave)]
+    for one in found:
+        batch_flows.reconcile(parts, one.id, parts.actor)
+
+
+def roll_back(
+    parts: Parts, scope_: Scope, *, dry_run: bool = False, progress: Callable[[int], None] = lambda users: None
+) -> RolledBack:
+    """
+    Put back everybody in scope, snapshot by snapshot, newest first.
+
+    Raises:
+        Refused: nobody in scope is in the target, or a batch of the wave is still running.
+    """
+    result = RolledBack(dry_run=dry_run, not_in_target=scope_.not_in_target)
+    if not scope_.users and not _begun(scope_):
+        raise Refused("nobody here is in the target: nothing to roll back")
+    if not dry_run:
+        _begin(parts, scope_)
+    for (batch_id, fence), found in sorted(scope_.snapshots.items(), reverse=True):
+        _one(parts, scope_.plan, batch_id, fence, found, result, dry_run=dry_run)
+        progress(len(found))
+    if not dry_run:
+        _end(parts, scope_, result)
+    return result
+
+
+def _begun(scope_: Scope) -> bool:
+    return any(wave.status is Wave.ROLLING_BACK for wave in scope_.waves)
+
+
+def _begin(parts: Parts, scope_: Scope) -> None:
+    """Nothing may move while users go back; whole waves say so."""
+    with parts.control.write() as db:
+        touched = {one.wave_id for found in scope_.snapshots.values() for one in found}
+        for wave_id in sorted(one for one in touched if one is not None):
+            wave = waves.get(db, wave_id)
+            running = batches.leased(db, wave_id)
+            if running or wave.status in (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING):
+                raise Refused(
+                    f"wave {wave.name} is {wave.status} with {running} batches under way; "
+                    f"`migrator wave pause {wave.name}` first"
+                )
+        for wave in scope_.waves:
+            now = waves.get(db, wave.id)
+            if now.id in touched and now.status is not Wave.ROLLING_BACK:
+                waves.move(db, now, states.step("wave", now.status, "roll back", now.name))
+        keys = [one.user_key for found in scope_.snapshots.values() for one in found]
+        users.move(db, scope_.plan.id, keys, CAN_GO_BACK, User.ROLLING_BACK, parts.now())
+        ref = scope_.waves[0].name if len(scope_.waves) == 1 else f"plan {scope_.plan.id}"
+        journal.add(db, parts.now(), parts.actor, "roll back", "wave", ref, users=keys, asked=len(keys))
+
+
+def _end(parts: Parts, scope_: Scope, result: RolledBack) -> None:
+    with parts.control.write() as db:
+        for wave in scope_.waves:
+            now = waves.get(db, wave.id)
+            if now.status is Wave.ROLLING_BACK:
+                waves.move(db, now, states.step("wave", now.status, "restored", now.name), ended_at=parts.now())
+                result.waves.append(now.name)
+
+
+def _one(
+    parts: Parts,
+    plan: plans.Plan,
+    batch_id: int,
+    fence: int,
+    found: Sequence[users.User],
+    result: RolledBack,
+    *,
+    dry_run: bool,
+) -> None:
+    """All users of one snapshot; where the database refuses them together, user by user."""
+    kept, set_, set_hash = _open(parts, plan, batch_id, fence)
+    keys = [one.user_key for one in found]
+    if dry_run:
+        with parts.target.reading() as reader:
+            able, refused = _judge(parts, reader, reader.rows, set_, kept, keys)
+        result.restored += len(able)
+        result.refused |= refused
+        _count(parts, set_, kept, able, result)
+        return
+    done, refused = _restore(parts, set_, set_hash, kept, batch_id, keys)
+    _record(parts, plan, batch_id, found, done, refused)
+    result.restored += len(done)
+    result.refused |= refused
+    _count(parts, set_, kept, done, result)
+
+
+def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[KeptBatch, MappingSet, str]:
+    with parts.control.read() as db:
+        known = effects.snapshot(db, batch_id, fence)
+    if known is None:
+        raise NotFound(f"the snapshot of batch {batch_id}, fence {fence} is gone; these users cannot be rolled back")
+    loaded = parts.snapshots.load(Ref(str(plan.id), batch_id, fence, known["set_hash"]))
+    return KeptBatch.of(loaded.manifest, loaded.frames), parts.stored_set(known["set_hash"]), known["set_hash"]
+
+
+def _restore(
+    parts: Parts, set_: MappingSet, set_hash: str, kept: KeptBatch, batch_id: int, keys: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """One target transaction; halved where the database refuses, down to the user it is about."""
+    with parts.control.write() as db:
+        fence = batches.refence(db, batch_id)
+    claim = Claim(batch_id, fence, "rollback", set_hash)
+    try:
+        with parts.target.writing() as writer:
+            writer.fence(claim)
+            return _restore_in(parts, writer, set_, kept, claim, keys)
+    except DatabaseRefused as refused:
+        if len(keys) == 1:
+            return [], {keys[0]: f"{refused}; something in the target depends on these rows"}
+        half = len(keys) // 2
+        first, why = _restore(parts, set_, set_hash, kept, batch_id, keys[:half])
+        second, why_too = _restore(parts, set_, set_hash, kept, batch_id, keys[half:])
+        return first + second, why | why_too
+
+
+def _restore_in(
+    parts: Parts, writer: Writer, set_: MappingSet, kept: KeptBatch, claim: Claim, keys: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    ledger = {row["user_key"]: row for row in writer.ledger(keys).iter_rows(named=True)}
+    already = [key for key in keys if key in ledger and ledger[key]["op"] == "rollback"]
+    able, refused = _judge(parts, writer, writer.lock, set_, kept, [key for key in keys if key not in already])
+    taken = writer.take(
+        claim,
+        pl.DataFrame(
+            {
+                "user_key": able,
+                "generation": [int(ledger[key]["generation"]) + 1 for key in able],
+                "read_hash": [ledger[key]["read_hash"] for key in able],
+                "written_hash": ["" for _ in able],
+            },
+            schema={"user_key": pl.String, "generation": pl.Int64, "read_hash": pl.String, "written_hash": pl.String},
+        ),
+    )
+    able = [key for key in able if key in taken]
+    _put_back(parts, writer, set_, kept, able)
+    return already + able, refused
+
+
+def _judge(
+    parts: Parts, reader: Reader, look: Look, set_: MappingSet, kept: KeptBatch, keys: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Who may go back (N = A), and why the others may not; *look* reads rows, under a lock where we mean it."""
+    tables = parts.target_schema.tables
+    ledger = {row["user_key"]: row for row in reader.ledger(keys).iter_rows(named=True)}
+    now = _hashes_now(look, set_, tables, kept, keys)
+    able, refused = [], {}
+    for key in keys:
+        written = ledger.get(key)
+        if written is None or written["op"] != "move":
+            refused[key] = "the ledger in the target does not say that we wrote this user"
+        elif written["written_hash"] != now.get(key, ""):
+            refused[key] = "rows were changed in the target since the move"
+        else:
+            able.append(key)
+    for key, why in _depended_on(reader, set_, tables, kept, able).items():
+        refused[key] = why
+    return [key for key in able if key not in refused], refused
+
+
+def _mine(kept: KeptBatch, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
+    return {name: frame.filter(pl.col("__user").is_in(keys)) for name, frame in kept.keys.items()}
+
+
+def _hashes_now(
+    look: Look, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
+) -> dict[str, str]:
+    """The hash of what stands under each user's keys now, over the columns we wrote."""
+    rows = {}
+    for name, mine in _mine(kept, keys).items():
+        document = set_.mappings[name]
+        table = tables[document.target.table]
+        there = look(table.name, mine.select(table.key))
+        written = [column for column in there.columns if column in kept.columns[name]]
+        rows[name] = (_owned(there.select(written), mine, table), table)
+    return dict(compare.user_hashes(rows).iter_rows())
+
+
+def _owned(rows: pl.DataFrame, keys: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Rows of the target with the user they belong to."""
+    key = list(table.key)
+    owners = compare.canonical(keys.select("__user", *key), table)
+    canonical = compare.canonical(rows, table)
+    return canonical.join(owners, on=key, how="inner", nulls_equal=True)
+
+
+def _depended_on(
+    reader: Reader, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
+) -> dict[str, str]:
+    """Users whose rows other rows point at by now: rows that are not ours and would be left hanging."""
+    mine = _mine(kept, keys)
+    whose = TableRows(set_, tables, mine)
+    ours = {
+        table: pl.concat([mine[name].select(tables[table].key) for name in whose.mappings_of(table)])
+        for table in whose.order
+    }
+    refused: dict[str, str] = {}
+    for table in whose.order:
+        hanging = reader.referencing(table, ours[table], ours)
+        if not hanging.height:
+            continue
+        for name in whose.mappings_of(table):
+            hit = _owned(hanging.select(tables[table].key), mine[name], tables[table])
+            refused |= dict.fromkeys(
+                hit["__user"].to_list(), f"rows written in the target since then point at the user's rows in {table}"
+            )
+    return refused
+
+
+def _put_back(parts: Parts, writer: Writer, set_: MappingSet, kept: KeptBatch, keys: Sequence[str]) -> None:
+    """Children first: rows that were not there go, rows that were there get their before-image; then look again."""
+    if not keys:
+        return
+    tables = parts.target_schema.tables
+    whose = TableRows(set_, tables, _mine(kept, keys))
+    for table_name in reversed(whose.order):
+        for name in whose.mappings_of(table_name):
+            fresh, _ = _split(kept, tables[table_name], whose.rows[name])
+            if fresh.height and writer.remove(table_name, fresh) != fresh.height:
+                raise Mismatch(f"rows of {table_name} that were to be removed are not there")
+    for table_name in whose.order:
+        table = tables[table_name]
+        for name in whose.mappings_of(table_name):
+            _, there_before = _split(kept, table, whose.rows[name])
+            if there_before.height:
+                settable = [column for column in there_before.columns if not table.columns[column].generated]
+                writer.write(table_name, compare.canonical(there_before.select(settable), table), table.key)
+            back = compare.canonical(writer.rows(table_name, whose.rows[name].select(table.key)), table)
+            if not back.sort(table.key).equals(
+                compare.canonical(there_before, table).select(back.columns).sort(table.key)
+            ):
+                raise Mismatch(f"rows of {table_name} do not read back as they were before the move")
+
+
+def _split(kept: KeptBatch, table: Table, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(keys of rows that were not there before, before-images of those that were)."""
+    key = list(table.key)
+    wanted = compare.canonical(keys.select(key), table)
+    before = kept.before[table.name]
+    images = before.with_row_index("__at")
+    known = compare.canonical(before.select(key), table).with_row_index("__at")
+    fresh = wanted.join(known, on=key, how="anti")
+    mine = known.join(wanted, on=key, how="semi")
+    return fresh, images.join(mine.select("__at"), on="__at", how="semi").drop("__at")
+
+
+def _count(parts: Parts, set_: MappingSet, kept: KeptBatch, keys: Sequence[str], result: RolledBack) -> None:
+    tables = parts.target_schema.tables
+    for name, mine in _mine(kept, keys).items():
+        table = tables[set_.mappings[name].target.table]
+        fresh, before = _split(kept, table, mine)
+        result.removed_rows[table.name] = result.removed_rows.get(table.name, 0) + fresh.height
+        result.restored_rows[table.name] = result.restored_rows.get(table.name, 0) + before.height
+
+
+def _record(
+    parts: Parts,
+    plan: plans.Plan,
+    batch_id: int,
+    found: Sequence[users.User],
+    done: Sequence[str],
+    refused: Mapping[str, str],
+) -> None:
+    with parts.control.write() as db:
+        now = parts.now()
+        put_back = [one for one in found if one.user_key in set(done)]
+        notices.take_back(db, parts, plan.id, None, put_back, now)
+        users.move(
+            db, plan.id, done, (User.ROLLING_BACK,), User.ROLLED_BACK, now,
+            home="legacy", reason="rolled back", fence=None,
+        )  # fmt: skip
+        for one in found:
+            if one.user_key in refused:
+                home = one.home
+                back = User.LIVE if home == "target" else User.MOVED
+                users.move(db, plan.id, [one.user_key], (User.ROLLING_BACK,), back, now, reason=refused[one.user_key])
+        journal.add(
+            db, now, parts.actor, "restore", "batch", batch_id, users=done, restored=len(done), refused=len(refused)
+        )
+
+
+def as_json(result: RolledBack) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "dry_run": result.dry_run,
+        "restored": result.restored,
+        "refused": result.refused,
+        "removed_rows": result.removed_rows,
+        "restored_rows": result.restored_rows,
+        "not_in_target": result.not_in_target,
+        "waves": result.waves,
+    }

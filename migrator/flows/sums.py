@@ -1,0 +1,91 @@
+"""Declared sums: per user, a column of the target adds up to a column of legacy. Plain arithmetic, no mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from migrator.edges.databases.base import Reader
+from migrator.flows import extras
+from migrator.flows.kept import KeptBatch
+from migrator.mapping.model import Mapping as Document
+from migrator.mapping.model import MappingSet
+from migrator.mapping.query import Among, Query
+from migrator.mapping.schema import Table
+
+MONEY = pl.Decimal(38, 18)
+
+
+def find(
+    reader: Reader,
+    set_: MappingSet,
+    tables: Mapping[str, Table],
+    meant: Mapping[str, pl.DataFrame],
+    kept: KeptBatch,
+    users: Sequence[str],
+) -> Iterator[tuple[str, int, pl.DataFrame]]:
+    """Per declared sum (`mapping.column`): how many users were compared, and the differences."""
+    root = extras.root_mapping(set_)
+    for name, document in set_.mappings.items():
+        column = extras.owner_column(document, root) if root else None
+        if root is None or column is None or not document.sums or name not in meant:
+            continue
+        table = tables[document.target.table]
+        if _somebody_elses_too(set_, document) or not _whole(kept, name):
+            continue
+        there = _in_target(reader, table, column, meant[root.name], tables[root.target.table], document)
+        for target_column, legacy_column in document.sums.items():
+            found = _compare(document, target_column, legacy_column, there, kept, name, users)
+            yield f"{name}.{target_column}", len(users), found
+
+
+def _somebody_elses_too(set_: MappingSet, document: Document) -> bool:
+    """Another mapping writes the same table: its sums are not this mapping's."""
+    return sum(other.target.table == document.target.table for other in set_.mappings.values()) > 1
+
+
+def _whole(kept: KeptBatch, name: str) -> bool:
+    """Sums are only comparable where every row read was written or folded."""
+    book = kept.books.get(name)
+    return book is not None and not (book.skipped or book.review or book.expanded)
+
+
+def _in_target(
+    reader: Reader, table: Table, column: str, ids: pl.DataFrame, root: Table, document: Document
+) -> pl.DataFrame:
+    wanted = ids[root.key[0]].cast(pl.String)
+    query = Query(table.name, (column, *document.sums), among=Among(column, wanted))
+    totals = reader.totals(query, column, tuple(document.sums))
+    owners = ids.select("__user", pl.col(root.key[0]).cast(pl.String).alias(column))
+    return totals.with_columns(pl.col(column).cast(pl.String)).join(owners, on=column, how="inner")
+
+
+def _compare(
+    document: Document,
+    target_column: str,
+    legacy_column: str,
+    there: pl.DataFrame,
+    kept: KeptBatch,
+    name: str,
+    users: Sequence[str],
+) -> pl.DataFrame:
+    source = kept.sources[name].frame
+    read = (
+        source.filter(pl.col("__user").is_in(users))
+        .group_by("__user")
+        .agg(pl.col(legacy_column).cast(MONEY, strict=False).sum().alias("meant"))
+    )
+    written = there.select("__user", pl.col(target_column).cast(MONEY, strict=False).alias("found"))
+    zero = pl.lit(0).cast(MONEY)
+    both = read.join(written, on="__user", how="left").with_columns(pl.col("meant", "found").fill_null(zero))
+    wrong = both.filter(pl.col("meant") != pl.col("found"))
+    return wrong.select(
+        pl.col("__user").alias("user"),
+        pl.lit(document.name).alias("mapping"),
+        pl.col("__user").alias("key"),
+        pl.lit(target_column).alias("field"),
+        pl.lit("sum").alias("kind"),
+        pl.col("meant").cast(pl.String),
+        pl.col("found").cast(pl.String),
+    )

@@ -1,0 +1,302 @@
+"""One wave at a time: start, pause, resume, hold, cancel, override, try again, cut over. And what time does to it: tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from migrator.errors import GateHolds, Refused
+from migrator.flows import notices
+from migrator.flows.parts import Parts
+from migrator.flows.planning import PlanOptions
+from migrator.rollout import breaker, buckets, gate, states
+from migrator.rollout import plan as drafts
+from migrator.rollout.states import User, Wave
+from migrator.store import batches, effects, journal, measures, plans, users, waves
+
+ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
+ENDED = (Wave.PASSED, Wave.CANCELLED, Wave.ROLLED_BACK)
+
+
+def find(db: sa.Connection, name: str) -> waves.Wave:
+    """A wave of the current plan by name or ordinal."""
+    return waves.find(db, plans.require(db).id, name)
+
+
+def start(parts: Parts, name: str) -> waves.Wave:
+    """Set an approved wave running: its users are cut into batches, the dispatcher hands them out."""
+    with parts.control.write() as db:
+        wave, now = find(db, name), parts.now()
+        after = states.step("wave", wave.status, "start", wave.name)
+        _refuse_beside_others(db, wave)
+        waves.move(db, wave, after, started_at=now, verdict=None, findings=None)
+        cut(parts, db, wave)
+        journal.add(db, now, parts.actor, "start", "wave", wave.name)
+        planned = users.of_wave(db, wave.id, (User.PLANNED,))
+        notices.queue(db, parts, wave.plan_id, wave, "before", planned, now)
+        return waves.get(db, wave.id)
+
+
+def pause(parts: Parts, name: str) -> waves.Wave:
+    """Hand out no more batches; those running end."""
+    return _order(parts, name, "pause")
+
+
+def hold(parts: Parts, name: str, reason: str) -> waves.Wave:
+    """Hold a wave by hand, with a reason."""
+    finding = {"check": "operator", "outcome": "hold", "sentence": reason}
+    return _order(parts, name, "hold", verdict="hold", findings=[finding], reason=reason)
+
+
+def resume(parts: Parts, name: str) -> waves.Wave:
+    """Go on after a pause, or let the gate look again after a hold. Refused after STOP."""
+    with parts.control.read() as db:
+        _refuse_after_stop(find(db, name))
+    return _order(parts, name, "resume", verdict=None, findings=None)
+
+
+def cancel(parts: Parts, name: str) -> waves.Wave:
+    """End a wave: nobody else of it moves; who was moved stays moved."""
+    with parts.control.write() as db:
+        wave, now = find(db, name), parts.now()
+        waves.move(db, wave, states.step("wave", wave.status, "cancel", wave.name))
+        batches.drop_ready(db, wave.id)
+        journal.add(db, now, parts.actor, "cancel", "wave", wave.name)
+        _drained(parts, db, waves.get(db, wave.id), now)
+        return waves.get(db, wave.id)
+
+
+def override(parts: Parts, name: str, reason: str) -> waves.Wave:
+    """Let a held wave pass against its gate; never against STOP. The reason and what was measured are kept."""
+    with parts.control.write() as db:
+        wave, now = find(db, name), parts.now()
+        _refuse_after_stop(wave)
+        if any(count for status, count in _open_batches(db, wave).items() if status != "done"):
+            raise Refused(f"wave {wave.name} still has batches to run; `migrator wave resume {wave.name}` first")
+        waves.move(db, wave, states.step("wave", wave.status, "override", wave.name), verdict="override", ended_at=now)
+        journal.add(
+            db, now, parts.actor, "override", "wave", wave.name, reason=reason, findings=wave.findings or [],
+            one_person="no operators are listed in [security]",
+        )  # fmt: skip
+        return waves.get(db, wave.id)
+
+
+def retry(parts: Parts, name: str) -> int:
+    """Send failed and rolled-back users of a wave on their way again; how many. `all`: every wave that has some."""
+    with parts.control.write() as db:
+        plan = plans.require(db)
+        found = waves.of_plan(db, plan.id) if name == "all" else [find(db, name)]
+        sent = sum(_retry(parts, db, wave) for wave in found)
+    if not sent:
+        raise Refused(f"no user of {'any wave' if name == 'all' else f'wave {name}'} is failed or rolled back")
+    return sent
+
+
+def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str]) -> None:
+    """Give users who were planned again a batch, and bring their wave to where it hands batches out."""
+    if wave.status in (Wave.APPROVED, Wave.DRAFT, Wave.ROLLED_BACK):
+        return  # batches are cut at the start
+    if wave.status in (Wave.PASSED, Wave.HELD, Wave.CHECKING):
+        waves.move(db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None)
+    elif wave.status in (Wave.CANCELLED, Wave.CANCELLING):
+        raise Refused(f"wave {wave.name} was cancelled; its users stay in legacy until the next plan")
+    ordinal = batches.last_ordinal(db, wave.id)
+    size = PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
+    for place, part in enumerate(drafts.batches(list(keys), size), start=1):
+        batches.add(db, wave.id, ordinal + place, part, wave.plan_id, ramp=False)
+
+
+def cut_over(parts: Parts, name: str) -> int:
+    """Serve the moved users of a wave from the target; how many."""
+    with parts.control.write() as db:
+        wave, now = find(db, name), parts.now()
+        moved = users.of_wave(db, wave.id, (User.MOVED,))
+        if not moved:
+            raise Refused(f"wave {wave.name} has no user who is moved and not yet live")
+        keys = [user.user_key for user in moved]
+        users.move(db, wave.plan_id, keys, (User.MOVED,), User.LIVE, now, home="target")
+        notices.queue(db, parts, wave.plan_id, wave, "done", moved, now)
+        journal.add(db, now, parts.actor, "cut over", "wave", wave.name, users=keys, live=len(keys))
+        return len(keys)
+
+
+def cut(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
+    """Cut the planned users of a wave into batches: a ramp in bucket order, the rest by key."""
+    plan = plans.get(db, wave.plan_id)
+    options = PlanOptions.of(plan)
+    planned = [user.user_key for user in users.of_wave(db, wave.id, (User.PLANNED,))]
+    ordered = buckets.ranked(plan.salt, "pilot" if wave.stage == "pilot" else "gray", planned)
+    ramp = len(drafts.ramp(len(ordered), options.batch_users))
+    first = batches.last_ordinal(db, wave.id) + 1
+    for place, part in enumerate(drafts.batches(ordered, options.batch_users)):
+        batches.add(db, wave.id, first + place, part, plan.id, ramp=place < ramp)
+
+
+def tick(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
+    """Let one active wave take the step that its batches and the clock allow."""
+    now = parts.now()
+    if wave.status in (Wave.PAUSING, Wave.CANCELLING):
+        _drained(parts, db, wave, now)
+    elif wave.status is Wave.RUNNING:
+        tripped = _breaker(parts, db, wave)
+        if tripped:
+            _hold(db, wave, now, gate.worst([tripped]))
+        elif not _unfinished(db, wave):
+            waves.move(db, wave, states.step("wave", wave.status, "drained", wave.name), checking_at=now, rung_at=None)
+    elif wave.status is Wave.CHECKING:
+        _decide(parts, db, wave, now)
+
+
+def soaks_until(wave: waves.Wave, plan: plans.Plan) -> datetime | None:
+    """When a checked wave may be decided; with a manual cutover nobody waits for a soak."""
+    if wave.checking_at is None:
+        return None
+    seconds = plan.settings["soak_seconds"] if plan.settings["cutover"] == "immediate" else 0
+    return wave.checking_at + timedelta(seconds=seconds)
+
+
+def numbers(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Measured:
+    """What the control database knows of a wave, for its gate."""
+    found = measures.wave_numbers(db, wave.id)
+    population = sum(
+        count
+        for _, tier, status, count in users.counts(db, wave.plan_id)
+        if status != User.EXCLUDED and (wave.tier is None or tier == wave.tier)
+    )
+    checked = effects.last_verification(db, wave.plan_id, wave.id)
+    fresh = checked is not None and wave.checking_at is not None and checked["at"] >= wave.checking_at
+    return gate.Measured(
+        users=found.users,
+        moved=found.moved,
+        failed=found.failed,
+        held=found.held,
+        population=population,
+        differences=checked["differences"] if checked and fresh else None,
+        balanced=found.books_even,
+    )
+
+
+def checked(db: sa.Connection, wave: waves.Wave) -> bool:
+    """Whether the wave was verified since its last batch ended."""
+    found = effects.last_verification(db, wave.plan_id, wave.id)
+    return found is not None and wave.checking_at is not None and found["at"] >= wave.checking_at
+
+
+def require_go(wave: waves.Wave) -> None:
+    """GateHolds with the findings where a wave is held."""
+    if wave.status is Wave.HELD:
+        raise GateHolds(held_sentence(wave))
+
+
+def held_sentence(wave: waves.Wave) -> str:
+    """Why a wave is held and what goes on from here."""
+    said = "; ".join(finding["sentence"] for finding in wave.findings or []) or "no reason is recorded"
+    if wave.verdict == "stop":
+        after = f"roll it back with `migrator rollback wave {wave.name}`, or cancel it with `migrator wave cancel {wave.name}`"
+    else:
+        after = (
+            f"see `migrator review list`, then `migrator wave resume {wave.name}` to look again, "
+            f'or `migrator wave approve {wave.name} --reason "…"` to answer for it'
+        )
+    return f"wave {wave.name} is held: {said}. Now: {after}"
+
+
+def _order(parts: Parts, name: str, event: str, *, reason: str | None = None, **values: Any) -> waves.Wave:
+    with parts.control.write() as db:
+        wave, now = find(db, name), parts.now()
+        waves.move(db, wave, states.step("wave", wave.status, event, wave.name), **values)
+        detail = {"reason": reason} if reason else {}
+        journal.add(db, now, parts.actor, event, "wave", wave.name, **detail)
+        _drained(parts, db, waves.get(db, wave.id), now)
+        return waves.get(db, wave.id)
+
+
+def _drained(parts: Parts, db: sa.Connection, wave: waves.Wave, now: datetime) -> None:
+    """An order becomes a fact once the last running batch has ended."""
+    if wave.status in (Wave.PAUSING, Wave.CANCELLING) and not batches.leased(db, wave.id):
+        after = states.step("wave", wave.status, "drained", wave.name)
+        waves.move(db, wave, after, **({"ended_at": now} if after is Wave.CANCELLED else {}))
+
+
+def _open_batches(db: sa.Connection, wave: waves.Wave) -> dict[str, int]:
+    found = batches.counts(db, [wave.id]).get(wave.id, {})
+    return {status: count for status, count in found.items() if status in ("ready", "running")}
+
+
+def _unfinished(db: sa.Connection, wave: waves.Wave) -> int:
+    return sum(_open_batches(db, wave).values())
+
+
+def _refuse_beside_others(db: sa.Connection, wave: waves.Wave) -> None:
+    others = [other for other in waves.in_status(db, ACTIVE) if other.id != wave.id]
+    if others:
+        raise Refused(f"wave {others[0].name} is {others[0].status}; one wave at a time: finish or cancel it first")
+
+
+def _refuse_after_stop(wave: waves.Wave) -> None:
+    if wave.status is Wave.HELD and wave.verdict == "stop":
+        raise Refused(held_sentence(wave))
+
+
+def _retry(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
+    again = (User.FAILED, User.ROLLED_BACK)
+    keys = [user.user_key for user in users.of_wave(db, wave.id, again)]
+    if not keys:
+        return 0
+    now = parts.now()
+    users.move(db, wave.plan_id, keys, again, User.PLANNED, now, reason=None, home="legacy")
+    if wave.status is Wave.ROLLED_BACK:
+        waves.move(
+            db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None, ended_at=None
+        )
+    else:
+        replan(parts, db, wave, keys)
+    journal.add(db, now, parts.actor, "retry", "wave", wave.name, users=keys, retried=len(keys))
+    return len(keys)
+
+
+def _breaker(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Finding | None:
+    found = measures.wave_numbers(db, wave.id)
+    limits = PlanOptions.of(plans.get(db, wave.plan_id)).limits()
+    finding = breaker.look(found.failed, found.moved + found.failed, limits.max_failed, limits.stop_alpha)
+    if finding.outcome is gate.Outcome.STOP:
+        return finding
+    balance = gate.books(found.books_even if found.books_even is not None else True)
+    return balance if balance.outcome is not gate.Outcome.GO else None
+
+
+def _decide(parts: Parts, db: sa.Connection, wave: waves.Wave, now: datetime) -> None:
+    """The gate: once the wave is verified and has soaked."""
+    plan = plans.get(db, wave.plan_id)
+    until = soaks_until(wave, plan)
+    if not checked(db, wave) or until is None or now < until:
+        return
+    decision = gate.decide(numbers(parts, db, wave), PlanOptions.of(plan).limits())
+    if decision.outcome is not gate.Outcome.GO:
+        _hold(db, wave, now, decision)
+        return
+    findings = [_plain(check) for check in decision.checks]
+    waves.move(
+        db, wave, states.step("wave", wave.status, "pass", wave.name), verdict="go", findings=findings, ended_at=now
+    )
+    journal.add(db, now, "gate", "pass", "wave", wave.name, checks=findings)
+
+
+def _hold(db: sa.Connection, wave: waves.Wave, now: datetime, decision: gate.Decision) -> None:
+    findings = [_plain(finding) for finding in decision.findings]
+    after = states.step("wave", wave.status, "hold", wave.name)
+    waves.move(db, wave, after, verdict=decision.outcome.value, findings=findings)
+    journal.add(db, now, "gate", "hold", "wave", wave.name, findings=findings)
+
+
+def _plain(finding: gate.Finding) -> dict[str, Any]:
+    return {
+        "check": finding.check,
+        "outcome": finding.outcome.value,
+        "measured": finding.measured,
+        "limit": finding.limit,
+        "sentence": finding.sentence,
+    }

@@ -1,0 +1,163 @@
+"""The one target transaction of a batch: fence, ledger, data, read back, compare. All of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from migrator.edges.databases.base import Claim, Reader, Writer
+from migrator.errors import Transient
+from migrator.flows.heartbeat import Pulse
+from migrator.flows.kept import TableRows
+from migrator.flows.parts import Parts
+from migrator.mapping import compare, conflicts, values
+from migrator.mapping.model import MappingSet
+from migrator.mapping.outcome import Mapped
+from migrator.mapping.schema import Table
+
+
+class ReadBackDiffers(Exception):
+    """What was read back is not what was meant; the transaction was rolled back. `users` are those concerned."""
+
+    def __init__(self, findings: pl.DataFrame) -> None:
+        super().__init__(findings)
+        self.findings = findings  # user, mapping, key, field, meant, found
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The target before we touch it."""
+
+    meetings: dict[conflicts.Meeting, pl.DataFrame]
+    generations: dict[str, int]
+
+
+def look(parts: Parts, set_: MappingSet, mapped: Mapped, user_keys: Sequence[str]) -> Look:
+    """Find the rows that are where ours want to be, and the generation of every user."""
+    found = {}
+    with parts.target.reading() as reader:
+        for meeting in conflicts.meetings(set_, parts.target_schema):
+            rows = mapped.rows[meeting.mapping]
+            if rows.height and all(name in rows.columns for name in meeting.columns):
+                keys = rows.select(meeting.columns).drop_nulls().unique()
+                found[meeting] = reader.rows(meeting.table, keys)
+        ledger = reader.ledger(user_keys)
+    known = dict(ledger.select("user_key", "generation").iter_rows())
+    return Look(found, {key: int(known.get(key) or 0) for key in user_keys})
+
+
+def keys_of(set_: MappingSet, tables: Mapping[str, Table], mapped: Mapped) -> dict[str, pl.DataFrame]:
+    """Per mapping whose rows are where: `__user`, `__key` and the primary key in the target."""
+    return {
+        name: rows.select("__user", "__key", *tables[set_.mappings[name].target.table].key)
+        for name, rows in mapped.rows.items()
+    }
+
+
+def before_images(
+    reader: Reader, set_: MappingSet, tables: Mapping[str, Table], keys: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    """Per table the rows that stand under our keys now, all columns."""
+    whose = TableRows(set_, tables, keys)
+    return {table: reader.rows(table, _table_keys(whose, table)) for table in whose.order}
+
+
+def write(
+    parts: Parts,
+    set_: MappingSet,
+    claim: Claim,
+    rows: dict[str, pl.DataFrame],
+    users: pl.DataFrame,
+    before: Mapping[str, pl.DataFrame],
+    pulse: Pulse,
+) -> set[str]:
+    """
+    Write the rows of all users that can be taken, compare every value, commit.
+
+    Args:
+        users: user_key, generation, read_hash, written_hash of everybody who is to be written.
+        before: the before-images as the snapshot has them.
+
+    Returns:
+        The users written. A user whom a newer generation has touched is left out, with all rows.
+
+    Raises:
+        Fenced, Transient, DatabaseRefused, InDoubt, ReadBackDiffers: nothing was written (InDoubt: ask the ledger).
+    """
+    tables = parts.target_schema.tables
+    whose = TableRows(set_, tables, rows)
+    with parts.target.writing() as writer:
+        writer.fence(claim)
+        taken = writer.take(claim, users)
+        if len(taken) < users.height:
+            rows = {name: frame.filter(pl.col("__user").is_in(taken)) for name, frame in rows.items()}
+            whose = TableRows(set_, tables, rows)
+        _unchanged(writer, whose, tables, before)
+        pulse.progress()
+        for table in whose.order:
+            for name in whose.mappings_of(table):
+                if rows[name].height:
+                    writer.write(table, rows[name].drop("__user", "__key"), tables[table].key)
+            pulse.progress()
+        _compare(writer, whose, tables)
+        pulse.progress()
+    return taken
+
+
+def _table_keys(whose: TableRows, table: str) -> pl.DataFrame:
+    key = list(whose.tables[table].key)
+    return pl.concat([whose.rows[name].select(key) for name in whose.mappings_of(table)]).unique()
+
+
+def _unchanged(
+    writer: Writer, whose: TableRows, tables: Mapping[str, Table], before: Mapping[str, pl.DataFrame]
+) -> None:
+    """The before-images are looked at again under our locks: what the snapshot keeps must be what we write over."""
+    for table in whose.order:
+        keys = _table_keys(whose, table)
+        now = compare.canonical(writer.lock(table, keys), tables[table])
+        kept = compare.canonical(before[table], tables[table])
+        kept = kept.join(compare.canonical(keys, tables[table]), on=list(tables[table].key), how="semi")
+        if not _same(now, kept, tables[table].key):
+            raise Transient(f"rows of {table} changed between the snapshot and the write; the batch is read again")
+
+
+def _same(one: pl.DataFrame, other: pl.DataFrame, key: Sequence[str]) -> bool:
+    if one.height != other.height:
+        return False
+    return one.height == 0 or one.sort(key).equals(other.select(one.columns).sort(key), null_equal=True)
+
+
+def _compare(writer: Reader, whose: TableRows, tables: Mapping[str, Table]) -> None:
+    findings = []
+    for table in whose.order:
+        for name in whose.mappings_of(table):
+            meant = whose.rows[name]
+            if not meant.height:
+                continue
+            key = list(tables[table].key)
+            written = writer.rows(table, meant.select(key))
+            found = compare.differences(meant.drop("__user", "__key"), written, tables[table], key)
+            if found.height:
+                findings.append(owned(found, meant, tables[table], name))
+    if findings:
+        raise ReadBackDiffers(pl.concat(findings))
+
+
+def owned(found: pl.DataFrame, meant: pl.DataFrame, table: Table, mapping: str) -> pl.DataFrame:
+    """Differences with the user and the source key they belong to: user, mapping, key, field, kind, meant, found."""
+    key = list(table.key)
+    canonical = compare.canonical(meant.select(key), table)
+    owners = meant.select("__user", "__key").with_columns(values.text(canonical[name]).alias(name) for name in key)
+    joined = found.join(owners, on=key, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select(
+        pl.col("__user").alias("user"),
+        pl.lit(mapping).alias("mapping"),
+        pl.col("__key").alias("key"),
+        pl.col("column").alias("field"),
+        "kind",
+        "meant",
+        "found",
+    )

@@ -1,0 +1,252 @@
+"""Assembly: settings -> databases, control, snapshots, key, queue. Decides nothing; imports late, to start fast."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from migrator import settings as configuration
+from migrator.errors import SettingWrong
+from migrator.settings import Settings
+
+if TYPE_CHECKING:
+    from migrator.edges.databases.base import Database
+    from migrator.edges.keys import ProjectKey
+    from migrator.edges.snapshots import Snapshots
+    from migrator.flows.parts import Parts
+    from migrator.flows.planning import PlanOptions
+    from migrator.flows.tiering import TierOptions
+    from migrator.store.control import Control
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Everything a command or a task may need, opened when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open: list[Any] = []
+
+    @cached_property
+    def control(self) -> Control:
+        """The control database, at the newest revision or refused."""
+        control = self.control_as_is
+        control.require()
+        return control
+
+    @cached_property
+    def control_as_is(self) -> Control:
+        """The control database, whatever its revision."""
+        from migrator.store.control import Control
+
+        return self._closing(Control(self.settings.control.url))
+
+    @cached_property
+    def legacy(self) -> Database:
+        """The legacy database, read only."""
+        return self._database("legacy")
+
+    @cached_property
+    def target(self) -> Database:
+        """The target database."""
+        return self._database("target")
+
+    @cached_property
+    def key(self) -> ProjectKey:
+        """The project's key; made on first use."""
+        from migrator.edges.keys import ProjectKey
+
+        path = self.settings.snapshots.key
+        return ProjectKey.load(path) if path.exists() else ProjectKey.create(path)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """Where sealed snapshots are kept."""
+        from migrator.edges.snapshots import Snapshots
+
+        return Snapshots(self.settings.snapshots.path, self.key)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What flows work with."""
+        from migrator.flows.notices import Templates
+        from migrator.flows.parts import Limits, Parts, Telling
+
+        batches, notices = self.settings.batches, self.settings.notices
+        return Parts(
+            control=self.control,
+            legacy=self.legacy,
+            target=self.target,
+            snapshots=self.snapshots,
+            key=self.key,
+            load_set=self.load_set,
+            actor=actor(),
+            limits=Limits(
+                users=batches.users,
+                lease=batches.lease,
+                grace=batches.grace,
+                ring_again=batches.ring_again,
+                attempts=batches.attempts,
+                interruptions=batches.interruptions,
+            ),
+            telling=Telling(
+                sender=notices.sender,
+                product=notices.product,
+                contact=self.settings.support.contact,
+                locale=notices.locale,
+                events=notices.events,
+                templates=Templates(self.templates_folder()),
+            ),
+        )
+
+    @property
+    def plan_options(self) -> PlanOptions:
+        """What a plan freezes of the settings."""
+        from migrator.flows.planning import PlanOptions
+
+        plan, gates = self.settings.plan, self.settings.gates
+        return PlanOptions(
+            strategy=plan.strategy,
+            order=plan.order,
+            pilot_share=plan.pilot_share,
+            pilot_floor=plan.pilot_floor,
+            gray=plan.gray,
+            soak_seconds=int(plan.soak.total_seconds()),
+            cutover=plan.cutover,
+            on_stop=plan.on_stop,
+            salt=plan.salt,
+            max_failed=gates.max_failed,
+            max_held=gates.max_held,
+            alpha=gates.alpha,
+            stop_alpha=gates.stop_alpha,
+            batch_users=self.settings.batches.users,
+        )
+
+    @property
+    def tier_options(self) -> TierOptions:
+        """`[tiers]` of the settings."""
+        from migrator.flows.tiering import TierOptions
+
+        tiers = self.settings.tiers
+        thresholds = {"recency": tiers.recency, "frequency": tiers.frequency, "money": tiers.money}
+        return TierOptions(tiers.frequency_window, tiers.money_window, thresholds, dict(tiers.rates))
+
+    def load_set(self) -> Any:
+        """Read the mapping folder of the settings."""
+        from migrator.mapping import document
+
+        return document.load(self.settings.mappings.path)
+
+    def templates_folder(self) -> Path:
+        """The project's templates, else the bundled ones."""
+        own = self.settings.notices.templates
+        return own if own.is_dir() else bundled("templates")
+
+    def sender(self) -> Any:
+        """What delivers notices."""
+        notices = self.settings.notices
+        if notices.sender == "smtp":
+            from migrator.edges.senders.email import SmtpSender
+
+            return SmtpSender(notices.smtp, notices.from_, notices.smtp_password)
+        from migrator.edges.senders.file import FileSender
+
+        return FileSender(notices.path, notices.from_)
+
+    def close(self) -> None:
+        """Give everything back."""
+        for thing in reversed(self._open):
+            thing.close()
+
+    def _database(self, role: Literal["legacy", "target"]) -> Database:
+        from migrator.edges.databases import connect as connect_database
+
+        section = self.settings.legacy if role == "legacy" else self.settings.target
+        if not section.url:
+            raise SettingWrong(f"{self.settings.file}: [{role}] url is not set; say where the {role} database is")
+        return self._closing(connect_database(section.url, section.schema, role))
+
+    def _closing(self, thing: T) -> T:
+        self._open.append(thing)
+        return thing
+
+
+@contextmanager
+def connect(file: Path | None = None) -> Iterator[Runtime]:
+    """Open the project of a settings file for one command."""
+    runtime = Runtime(configuration.load(file))
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def actor() -> str:
+    """Who is at the keyboard, as far as the machine knows."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+def bundled(what: str) -> Path:
+    """A folder that travels with the package: `mappings` or `templates`; in a checkout it stands at the top."""
+    packed = Path(str(resources.files("migrator"))) / "bundled" / what
+    return packed if packed.is_dir() else Path(str(resources.files("migrator"))).parent / what
+
+
+TOML = """\
+# migrator.toml: where things are and how users move. Every key is also MIGRATOR_SECTION_KEY in the environment.
+
+[legacy]
+url = "{legacy}"
+
+[target]
+url = "{target}"
+# schema = "shop"                  # where the database has schemas
+
+[mappings]
+path = "mappings/shop"
+
+[plan]
+gray = [5, 25, 50]                 # percent of each tier before the rest
+soak = "{soak}"                       # how long a wave is watched before the next
+cutover = "{cutover}"              # or "{other}"
+{more}"""
+MORE = """
+# [control]                        # without it: SQLite in .migrator/
+# url = "postgresql://localhost/migrator"
+# [broker]                         # without it: a Redis of our own, started with `migrator run`
+# url = "redis://localhost:6379/0"
+# [notices]                        # without it nobody is written to
+# sender = "smtp"
+# smtp = "smtp://localhost:25"
+# from = "migration@example.com"
+"""
+
+
+def make_project(folder: Path, *, toml: str | None = None) -> list[str]:
+    """Make migrator.toml, mappings/ and templates/ in *folder*; what is there is left alone. What was made."""
+    made = []
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / configuration.FILE
+    if not path.exists():
+        urls = {"legacy": "sqlite:///legacy.sqlite", "target": "sqlite:///target.sqlite"}
+        text = toml or TOML.format(**urls, soak="24h", cutover="manual", other="immediate", more=MORE)
+        path.write_text(text, encoding="utf-8")
+        made.append(configuration.FILE)
+    for what in ("mappings", "templates"):
+        if not (folder / what).exists():
+            shutil.copytree(bundled(what), folder / what, ignore=shutil.ignore_patterns("__pycache__"))
+            made.append(f"{what}/")
+    return made

@@ -1,0 +1,206 @@
+"""Keeps a worker going: the embedded Redis, the Celery child, the dispatcher. Restarts what dies, ends what it started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from migrator.edges import processes
+from migrator.errors import MigratorError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from migrator.runtime import Runtime
+
+log = logging.getLogger("migrator.supervisor")
+STOP_PATIENCE = 120.0  # seconds for a running batch to end
+TOO_SOON = 20.0  # seconds; a child that dies earlier did not start properly
+TRIES = 5
+SEEN_EVERY = 5.0  # seconds between the signs of life in the control database
+
+
+class Supervisor:
+    """One worker machine: `slots` batches beside each other."""
+
+    def __init__(self, runtime: Runtime, slots: int) -> None:
+        from migrator.edges.redis import EmbeddedRedis
+
+        self.runtime, self.slots = runtime, slots
+        self.state = runtime.settings.state
+        self.record = self.state / "run.json"
+        self.redis = None if runtime.settings.broker.url else EmbeddedRedis(self.state)
+        self.id = f"{socket.gethostname()}:{os.getpid()}"
+        self._known: dict[str, processes.Known] = {}
+        self._celery: subprocess.Popen[bytes] | None = None
+        self._started_at = self._seen_at = 0.0
+        self._early_deaths = 0
+
+    @property
+    def broker(self) -> str:
+        """Where Redis is."""
+        return self.redis.url if self.redis else str(self.runtime.settings.broker.url)
+
+    def start(self) -> None:
+        """End what a killed one of us left behind, then start Redis, Celery and the dispatcher."""
+        from migrator.edges.queue import Queue
+        from migrator.flows.dispatching import Dispatcher
+
+        self.state.mkdir(parents=True, exist_ok=True)
+        if self.redis:
+            self._alone()
+        self._leftovers()
+        self._known["run"] = processes.Known("run", os.getpid(), _started(os.getpid()))
+        if self.redis:
+            self._known["redis"] = self.redis.start()
+        self._start_celery()
+        parts = self.runtime.parts
+        self.queue = Queue(self.broker)
+        self.dispatcher = Dispatcher(parts, self.queue, self.id, parts.now(), window_open=_windows(self.runtime))
+
+    def tick(self) -> None:
+        """Restart what died, say that we live, let the dispatcher do what is due. An outage is waited out."""
+        if self.redis and self.redis.died():
+            log.warning("Redis died and is started again")
+            self._known["redis"] = self.redis.start()
+            self._save()
+            self.dispatcher.messages_lost()
+        if self._celery is None or self._celery.poll() is not None:
+            self._restart_celery()
+        if time.monotonic() - self._seen_at > SEEN_EVERY:
+            self._say_alive()
+        self.dispatcher.tick()
+
+    def stop(self) -> None:
+        """Let running batches end, then end everything that we started."""
+        if "celery" in self._known:
+            processes.end(self._known["celery"], STOP_PATIENCE)
+        try:
+            self._say_goodbye()
+        except MigratorError as away:
+            log.warning("%s", away)
+        if self.redis:
+            self.redis.stop()
+        if self.record_is_ours():
+            self.record.unlink(missing_ok=True)
+
+    def record_is_ours(self) -> bool:
+        """Whether the file of running processes is the one we wrote."""
+        return any(one.name == "run" and one.pid == os.getpid() for one in processes.load(self.record))
+
+    def _alone(self) -> None:
+        """With the embedded Redis there is one of us in a project."""
+        for known in processes.load(self.record):
+            if known.name == "run" and known.alive and known.pid != os.getpid():
+                raise Refused(
+                    f"another `migrator run` or `worker` (process {known.pid}) is at work in this project; "
+                    "watch it with `migrator status`, or set [broker] url to run several"
+                )
+
+    def _leftovers(self) -> None:
+        found = processes.load(self.record)
+        if any(known.name == "run" and known.alive for known in found):
+            return  # another worker of this project beside us: not ours to end
+        for known in found:
+            if known.alive:
+                log.warning("ending %s (process %s), left behind by a killed run", known.name, known.pid)
+                processes.end(known)
+
+    def _start_celery(self) -> None:
+        log_file = self.state / "worker.log"
+        environment = {
+            "MIGRATOR_SETTINGS": str(self.runtime.settings.file),
+            "MIGRATOR_BROKER_URL": self.broker,
+            "POLARS_MAX_THREADS": "1",
+        }
+        self._celery = processes.start(
+            [
+                sys.executable, "-m", "celery", "-A", "tasks.app", "worker",
+                "--concurrency", str(self.slots), "--without-gossip", "--without-mingle", "--without-heartbeat",
+                "-Q", "mig.batch,mig.verify,mig.notify,mig.ctl", "--loglevel", "WARNING",
+                "--hostname", f"migrator-{os.getpid()}@%h",
+            ],
+            environment, self.state, log_file,
+        )  # fmt: skip
+        self._started_at = time.monotonic()
+        self._known["celery"] = processes.remember(self._celery, "celery")
+        self._save()
+
+    def _restart_celery(self) -> None:
+        early = time.monotonic() - self._started_at < TOO_SOON
+        self._early_deaths = self._early_deaths + 1 if early else 0
+        if self._early_deaths >= TRIES:
+            raise Unreachable(f"the workers die as soon as they start; see {self.state / 'worker.log'}")
+        log.warning("the workers died and are started again")
+        processes.end(self._known["celery"])
+        self._start_celery()
+
+    def _say_alive(self) -> None:
+        from migrator.store import leases
+
+        with self.runtime.control.write() as db:
+            leases.seen(db, self.id, socket.gethostname(), os.getpid(), self.slots)
+        self._seen_at = time.monotonic()
+
+    def _say_goodbye(self) -> None:
+        from migrator.store import leases
+
+        with self.runtime.control.write() as db:
+            leases.gone(db, self.id)
+            leases.release(db, "dispatcher", self.id)
+
+    def _save(self) -> None:
+        processes.save(self.record, list(self._known.values()))
+
+
+@contextmanager
+def working(runtime: Runtime, slots: int) -> Iterator[Supervisor]:
+    """A supervisor that is started, and ended whatever happens; SIGTERM ends it in good order, as Ctrl-C does."""
+    supervisor = Supervisor(runtime, slots)
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        supervisor.start()
+        yield supervisor
+    finally:
+        supervisor.stop()
+        signal.signal(signal.SIGTERM, before)
+
+
+def patient(supervisor: Supervisor, pause: float, told: set[str]) -> str | None:
+    """Tick once; an outage is a sentence to show, not an end. Sleeps *pause* seconds."""
+    try:
+        supervisor.tick()
+        outage = None
+    except MigratorError as away:
+        if not isinstance(away, Unreachable) or "as soon as they start" in str(away):
+            raise
+        supervisor.dispatcher.outage()
+        outage = str(away)
+        told.add(outage)
+    time.sleep(pause)
+    return outage
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _started(pid: int) -> float:
+    import psutil
+
+    return float(psutil.Process(pid).create_time())
+
+
+def _windows(runtime: Runtime) -> Callable[[datetime], bool]:
+    from migrator.rollout import schedule
+
+    section = runtime.settings.schedule
+    return schedule.read(section.windows, (), section.timezone).open_at

@@ -1,0 +1,69 @@
+"""The Celery app: configuration only. Each setting has a reason; a test holds them."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one per child; the children are the parallelism
+
+from celery import Celery
+from kombu.entity import Queue
+
+from migrator import settings
+
+app = Celery("migrator", include=["tasks.batches", "tasks.waves", "tasks.notices"])
+app.conf.update(
+    broker_url=os.environ.get("MIGRATOR_BROKER_URL") or settings.load().broker.url,
+    result_backend=None,
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_serializer="json",
+    accept_content=["json"],
+    result_accept_content=["json"],
+    event_serializer="json",
+    enable_utc=True,
+    task_acks_late=False,  # the lease is the redelivery; late acks only add loops
+    task_reject_on_worker_lost=False,
+    task_track_started=False,
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    worker_pool="prefork",
+    worker_pool_start_method="spawn",  # Polars must not be forked
+    worker_proc_alive_timeout=60.0,
+    worker_concurrency=2,
+    worker_max_tasks_per_child=200,
+    worker_max_memory_per_child=600_000,  # KB
+    task_time_limit=600,
+    task_soft_time_limit=None,  # a soft limit raises anywhere, also in COMMIT
+    worker_soft_shutdown_timeout=0.0,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_prefetch_count_reduction=False,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    broker_connection_timeout=3.0,
+    broker_connection_retry=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    broker_pool_limit=2,
+    broker_pool_acquire_timeout=5.0,
+    broker_transport_options={
+        "visibility_timeout": 900,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5.0,
+        "socket_connect_timeout": 3.0,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": False,
+        "queue_order_strategy": "round_robin",
+    },
+    task_publish_retry=True,
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2},
+    task_default_queue="mig.batch",
+    task_create_missing_queues=False,
+    task_queues=[Queue(name) for name in ("mig.batch", "mig.verify", "mig.notify", "mig.ctl")],  # type: ignore[no-untyped-call]
+)

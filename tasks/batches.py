@@ -1,0 +1,13 @@
+"""Move one batch."""
+
+from __future__ import annotations
+
+from migrator.flows import batches
+from tasks.app import app
+from tasks.project import owner, runtime
+
+
+@app.task(name="tasks.batches.move")
+def move(batch_id: int, dispatch_no: int) -> None:
+    """Two integers in, nothing out; a message too many does nothing."""
+    batches.move(runtime().parts, batch_id, dispatch_no, owner())

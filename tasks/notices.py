@@ -1,0 +1,16 @@
+"""Send what is due in the outbox."""
+
+from __future__ import annotations
+
+from migrator.flows import notices
+from tasks.app import app
+from tasks.project import runtime
+
+AT_ONCE = 200
+
+
+@app.task(name="tasks.notices.deliver")
+def deliver() -> None:
+    """Nothing in, nothing out."""
+    project = runtime()
+    notices.deliver(project.parts, project.sender(), AT_ONCE)

@@ -1,0 +1,13 @@
+"""Verify a wave for its gate."""
+
+from __future__ import annotations
+
+from migrator.flows import verify
+from tasks.app import app
+from tasks.project import owner, runtime
+
+
+@app.task(name="tasks.waves.check")
+def check(wave_id: int) -> None:
+    """One integer in, nothing out; the result is in the control database."""
+    verify.check_wave(runtime().parts, wave_id, owner())

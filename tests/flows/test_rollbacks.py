@@ -1,0 +1,117 @@
+"""Back means exactly as before, or not at all; and cut off anywhere it is done again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from migrator.errors import Refused
+from migrator.flows import rollbacks, waves
+from migrator.rollout.states import Wave
+from tests.flows.bakery import Bakery
+from tests.flows.plug import Plug, Power, plugged
+
+
+def _back(bakery: Bakery, **scope: str) -> rollbacks.RolledBack:
+    return rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, **scope))
+
+
+def test_everything_goes_back_and_moving_again_gives_the_same_rows(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path)
+    empty = bakery.rows()
+    bakery.move()
+    moved = bakery.rows()
+
+    done = _back(bakery)
+
+    assert (done.restored, done.refused) == (30, {})
+    assert bakery.rows() == empty
+    assert set(bakery.users().values()) == {"rolled_back"}
+    assert bakery.wave().status is Wave.ROLLED_BACK
+    waves.retry(bakery.parts, "whole")
+    bakery.start_all()
+    assert bakery.rows() == moved
+    assert [entry[1:] for entry in bakery.ledger()] == [(3, "move")] * 30
+
+
+def test_one_user_goes_back_alone(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path)
+    bakery.move()
+
+    _back(bakery, user="7")
+
+    assert len(bakery.rows()["accounts"]) == 29
+    assert bakery.users()["7"] == "rolled_back"
+
+
+def test_a_dry_run_counts_and_changes_nothing(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path)
+    bakery.move()
+    before = bakery.rows(), bakery.users(), bakery.ledger()
+
+    done = rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts), dry_run=True)
+
+    assert (done.restored, done.removed_rows) == (30, {"accounts": 30, "orders": 90})
+    assert (bakery.rows(), bakery.users(), bakery.ledger()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update accounts set name = 'New Name' where email = 'c7@bakery.example'",
+        "update orders set total = total + 0.01 where account_id = (select id from accounts where email = 'c7@bakery.example')",
+        "delete from orders where account_id = (select id from accounts where email = 'c7@bakery.example')",
+        "insert into notes (account_id, text) select id, 'hello' from accounts where email = 'c7@bakery.example'",
+        "insert into orders select 'new', id, 5, '2026-02-01T00:00:00Z' from accounts where email = 'c7@bakery.example'",
+    ],
+)
+def test_a_user_whom_the_new_system_has_touched_stays_and_all_others_go(tmp_path: Path, change: str) -> None:
+    bakery = Bakery(tmp_path)
+    bakery.move()
+    with bakery.target() as db:
+        db.execute(change)
+
+    done = _back(bakery)
+
+    assert set(done.refused) == {"7"} and done.restored == 29
+    assert [row[1] for row in bakery.rows()["accounts"]] == ["c7@bakery.example"]
+    assert bakery.users()["7"] == "live"
+
+
+def test_rows_that_were_there_before_stay(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path)
+    with bakery.target() as db:
+        db.execute("insert into accounts values ('old', 'somebody@else.example', 'Old', 'active')")
+    before = bakery.rows()
+
+    bakery.move()
+    _back(bakery)
+
+    assert bakery.rows() == before
+
+
+def test_a_rollback_that_was_cut_off_anywhere_ends_as_if_it_never_was(tmp_path: Path) -> None:
+    def rolled_back(folder: Path, cut_after: int | None) -> tuple[int, object]:
+        bakery = Bakery(folder, customers=12)
+        bakery.move()
+        plug = Plug()
+        plug.limit = cut_after
+        try:
+            parts = plugged(bakery.parts, plug)
+            rollbacks.roll_back(parts, rollbacks.scope(parts))
+        except Power:
+            _back(bakery)
+        return plug.used, (bakery.rows(), bakery.ledger(), bakery.users(), bakery.wave().status)
+
+    effects, whole = rolled_back(tmp_path / "whole", None)
+    for cut_after in range(effects):
+        assert rolled_back(tmp_path / str(cut_after), cut_after)[1] == whole, f"differs when cut after {cut_after}"
+
+
+def test_nobody_to_roll_back_is_said(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path)
+    bakery.plan()
+
+    with pytest.raises(Refused, match="nobody here is in the target"):
+        _back(bakery)
