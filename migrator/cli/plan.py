@@ -1,0 +1,112 @@
+"""Plans: divide users into waves, look, approve."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from migrator.cli import show
+from migrator.cli.options import DryRun, Json, Yes, confirm
+
+app = typer.Typer(help="Divide users into waves, look at it, freeze it.", no_args_is_help=True)
+
+
+@app.command()
+def create(dry_run: DryRun = False, json: Json = False) -> None:
+    """
+    Make a plan: pilot, gray shares and the rest of each tier; who is held or excluded before it starts.
+
+    Example: migrator plan create --dry-run
+    """
+    from migrator import runtime
+    from migrator.flows import planning
+
+    with runtime.connect() as rt:
+        draft = planning.create(rt.parts, rt.plan_options, rt.tier_options, dry_run=dry_run)
+
+    def text() -> None:
+        _print_waves(draft.waves)
+        movers = draft.users - draft.excluded
+        show.say(f"{draft.users} users: {movers} in waves ({draft.held} of them held), {draft.excluded} excluded")
+        _print_unowned(draft.unowned)
+        show.say(*(f"note: {remark}" for remark in draft.remarks))
+        if draft.held:
+            show.say(f"{draft.held} users share a value that must be unique: migrator review list")
+        show.say(
+            "dry run: nothing was stored" if dry_run else f"plan {draft.plan} is a draft; next: migrator plan approve"
+        )
+
+    show.result(asdict(draft), as_json=json, text=text)
+
+
+@app.command("show")
+def show_(json: Json = False) -> None:
+    """
+    Show the current plan and its waves.
+
+    Example: migrator plan show
+    """
+    from migrator import runtime
+    from migrator.flows import planning
+
+    with runtime.connect() as rt:
+        found = planning.show(rt.parts)
+
+    def text() -> None:
+        plan = found["plan"]
+        show.say(f"plan {plan['id']} is {plan['status']}, as of {show.moment(plan['as_of'])}, hash {plan['hash'][:12]}")
+        if plan["approved_by"]:
+            show.say(f"approved by {plan['approved_by']} at {show.moment(plan['approved_at'])}")
+        _print_waves(found["waves"])
+        _print_unowned(plan["counts"]["unowned"])
+
+    show.result(found, as_json=json, text=text)
+
+
+@app.command()
+def approve(yes: Yes = False, json: Json = False) -> None:
+    """
+    Freeze the current plan, so that its waves may start.
+
+    Example: migrator plan approve --yes
+    """
+    from migrator import runtime
+    from migrator.flows import planning
+
+    with runtime.connect() as rt:
+        confirm("Approve the plan? It cannot be changed afterwards.", yes=yes)
+        plan = planning.approve(rt.parts)
+    data = {"plan": plan.id, "status": plan.status, "hash": plan.hash, "approved_by": plan.approved_by}
+    show.result(
+        data,
+        as_json=json,
+        text=lambda: show.say(f"plan {plan.id} is approved (hash {plan.hash[:12]}); next: migrator run"),
+    )
+
+
+def _print_waves(waves: list[dict[str, Any]]) -> None:
+    show.table(
+        ("#", "wave", "tier", "stage", "share", "users"),
+        [
+            (
+                wave["ordinal"],
+                wave["name"],
+                wave["tier"] or "all",
+                wave["stage"],
+                f"{wave['share']} %" if wave["share"] else "-",
+                wave["users"],
+            )
+            for wave in waves
+        ],
+        right=(0, 4, 5),
+    )
+
+
+def _print_unowned(unowned: dict[str, Any]) -> None:
+    for name, found in unowned.items():
+        if found["rows"]:
+            show.say(
+                f"left behind: {found['rows']} rows of {found['table']} ({name}) belong to no user: {found['reason']}"
+            )

@@ -1,0 +1,169 @@
+"""Do the work: run the plan, run a worker, see where everything stands."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from migrator.cli import show
+from migrator.cli.options import Json, Yes, confirm
+
+if TYPE_CHECKING:
+    from migrator.flows.campaign import Now
+    from migrator.runtime import Runtime
+    from migrator.supervisor import Supervisor
+
+PAUSE = 0.2  # seconds between looks
+Slots = Annotated[int, typer.Option("--workers", "-w", min=1, help="Batches beside each other on this machine.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (run, worker, status):
+        app.command()(command)
+
+
+def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
+    """
+    Carry the plan out, wave by wave, until it is done or a gate holds.
+
+    Starts workers (and, without [broker] url, Redis) and ends them. Exit 0: done; 3: a gate holds; 4: done, but users
+    are held or failed. Ctrl-C ends it after the running batches; the next run goes on.
+
+    Example: migrator run --workers 2 --yes
+    """
+    from migrator import runtime, supervisor
+    from migrator.errors import GateHolds
+    from migrator.flows import campaign, overview
+    from migrator.flows import waves as wave_flows
+
+    with runtime.connect() as rt:
+        campaign.look(rt.parts)  # refuses a plan that is not approved, before anything is started
+        rt.legacy.ping(), rt.target.ping()
+        with supervisor.working(rt, workers) as working:
+            last = _carry_out(rt, working, yes=yes, quiet=json)
+        found = overview.status(rt.parts)
+    show.result(found, as_json=json, text=lambda: _say_status(found))
+    if last.situation is campaign.Situation.HELD and last.wave:
+        raise GateHolds(wave_flows.held_sentence(last.wave))
+    if found["users"]["held"] or found["users"]["failed"]:
+        raise typer.Exit(4)
+
+
+def worker(workers: Slots = 2) -> None:
+    """
+    Work for waves that others start, until Ctrl-C or SIGTERM; run it on as many machines as you like.
+
+    Example: migrator worker --workers 4
+    """
+    from migrator import runtime, supervisor
+
+    with runtime.connect() as rt:
+        rt.legacy.ping(), rt.target.ping()
+        try:
+            with supervisor.working(rt, workers) as working:
+                show.say(f"working with {workers} slots; the log is {working.state / 'worker.log'}")
+                told: set[str] = set()
+                while True:
+                    known = set(told)
+                    outage = supervisor.patient(working, 1.0, told)
+                    if outage and outage not in known:
+                        show.say(f"waiting: {outage}")
+        except KeyboardInterrupt:
+            show.say("ended in good order")
+
+
+def status(json: Json = False) -> None:
+    """
+    Show the whole migration on one screen, with the next step.
+
+    Example: migrator status
+    """
+    from migrator import runtime
+    from migrator.flows import overview
+
+    with runtime.connect() as rt:
+        found = overview.status(rt.parts)
+    show.result(found, as_json=json, text=lambda: _say_status(found, waves=True))
+
+
+def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> Now:
+    """Let waves run one after the other; the situation in which it ended."""
+    from migrator import supervisor
+    from migrator.flows import campaign
+    from migrator.flows import waves as wave_flows
+
+    told: set[str] = set()
+    with _watching(quiet=quiet) as told_of:
+        while True:
+            now = campaign.look(rt.parts)
+            told_of(now)
+            if now.situation is campaign.Situation.NEXT and now.wave:
+                confirm(f"Start wave {now.wave.name} ({now.wave.users} users)?", yes=yes)
+                wave_flows.start(rt.parts, now.wave.name)
+            elif now.situation is not campaign.Situation.WORKING:
+                return now
+            supervisor.patient(working, PAUSE, told)
+
+
+@contextmanager
+def _watching(*, quiet: bool) -> Iterator[Any]:
+    """A bar per wave on a terminal; elsewhere one line when a wave's status changes."""
+    bars, seen = show.progress(), dict[str, Any]()
+    started = time.monotonic()
+
+    def tell(now: Now) -> None:
+        previous = seen.get("wave")
+        if now.wave is None or previous not in (None, now.wave.id):
+            _finish_line(seen, bars, quiet=quiet)
+        if now.wave is None:
+            return
+        if seen.get("wave") != now.wave.id:
+            seen.update(wave=now.wave.id, name=now.wave.name, status=None, at=time.monotonic())
+            seen["bar"] = bars.add_task(now.wave.name, total=now.wave.users)
+        seen["settled"], seen["users"] = now.settled, now.wave.users
+        words = f"{now.wave.name} {now.wave.status}" + (f" (waiting: {now.trouble})" if now.trouble else "")
+        bars.update(seen["bar"], completed=now.settled, description=words)
+        if now.trouble and now.trouble != seen.get("trouble") and not quiet:
+            print(f"wave {now.wave.name} waits: {now.trouble}", file=sys.stderr)
+        seen["trouble"] = now.trouble
+
+    with bars:
+        yield tell
+        if seen.get("wave") is not None:
+            _finish_line(seen, bars, quiet=quiet)
+    if not quiet:
+        print(f"ended after {time.monotonic() - started:.1f} s", file=sys.stderr)
+
+
+def _finish_line(seen: dict[str, Any], bars: Any, *, quiet: bool) -> None:
+    if seen.get("wave") is None:
+        return
+    bars.remove_task(seen["bar"])
+    seconds = time.monotonic() - seen["at"]
+    if not quiet:
+        bars.console.print(
+            f"wave {seen['name']}: {seen['settled']} of {seen['users']} users in {seconds:.1f} s", highlight=False
+        )
+    seen["wave"] = None
+
+
+def _say_status(found: dict[str, Any], *, waves: bool = False) -> None:
+    if found["plan"] is None:
+        show.say(f"there is no plan yet; {found['next']}")
+        return
+    if waves:
+        show.waves(found["waves"])
+    counts = {name: count for name, count in found["users"].items() if count}
+    total = sum(counts.values())
+    show.say(
+        f"plan {found['plan']['id']} is {found['plan']['status']}: {total} users: "
+        + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()),
+        *([f"{found['cases']['open']} review cases are open"] if found["cases"]["open"] else []),
+        f"next: {found['next']}",
+    )
