@@ -100,6 +100,10 @@ class Mismatch(MigratorError):
     """What was read back is not what was meant; the transaction was rolled back."""
 
 
+class Aborted(MigratorError):
+    """A rule of a mapping says `on_error: abort`; the sentence names it."""
+
+
 class InDoubt(MigratorError):
     """The connection was lost at COMMIT: only the ledger knows."""
 

@@ -89,6 +89,7 @@ class Runtime:
             snapshots=self.snapshots,
             key=self.key,
             load_set=self.load_set,
+            folder=self._mappings_folder(),
             actor=actor(),
             limits=Limits(
                 users=batches.users,
@@ -145,6 +146,12 @@ class Runtime:
         from migrator.mapping import document
 
         return document.load(self.settings.mappings.path)
+
+    def _mappings_folder(self) -> str:
+        """As a person in the project's folder would type it."""
+        path = self.settings.mappings.path
+        shown = path.relative_to(self.settings.root) if path.is_relative_to(self.settings.root) else path
+        return f"{shown}/"
 
     def templates_folder(self) -> Path:
         """The project's templates, else the bundled ones."""

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
-from migrator.errors import DatabaseRefused, Fenced, MigratorError, Unreachable
+from migrator.errors import Aborted, DatabaseRefused, Fenced, MigratorError, Unreachable
 from migrator.flows import heartbeat, reading, recording, writing
 from migrator.flows.kept import KeptBatch, rows_of
 from migrator.flows.parts import Parts
@@ -120,6 +120,8 @@ def _move(parts: Parts, work: Work) -> Sequence[int]:
             log.info("batch %s: %s", work.batch.id, lost)
         except Unreachable as away:
             _give_back(parts, work, str(away), counts=False)
+        except Aborted as wanted:
+            recording.abort(parts, work.batch, work.wave, work.plan, str(wanted))
         except DatabaseRefused as refused:
             return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, refused)
         except writing.ReadBackDiffers as differs:
@@ -148,6 +150,8 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
     pulse.progress()
     there = [key for key in work.users if key not in read.gone]
     mapped = reading.map_(parts, set_, read.sources, context)
+    if mapped.abort:
+        raise Aborted(mapped.abort)
     look = writing.look(parts, set_, mapped, there)
     decided = conflicts.decide(set_, parts.target_schema, mapped, look.meetings)
     pulse.progress()
@@ -194,8 +198,7 @@ def _keep(
     """Make the snapshot durable; nothing was written yet."""
     tables = parts.target_schema.tables
     keys = writing.keys_of(set_, tables, decided)
-    with parts.target.reading() as reader:
-        before = writing.before_images(reader, set_, tables, keys)
+    before = writing.before_images(set_, tables, keys, look)
     kept = KeptBatch(
         plan_id=context.plan_id,
         as_of=context.as_of,

@@ -56,6 +56,7 @@ class Parts:
     snapshots: Snapshots
     key: ProjectKey
     load_set: Callable[[], MappingSet]
+    folder: str = ""  # of the mappings, as cases name it: mappings/shop/
     limits: Limits = Limits()
     telling: Telling = Telling()
     actor: str = "system"
@@ -85,6 +86,6 @@ class Parts:
 
             with self.control.read() as db:
                 texts = plans.texts(db, hash_)
-            self._sets[hash_] = document.parse(texts)
+            self._sets[hash_] = document.parse(texts, self.folder)
         found: MappingSet = self._sets[hash_]
         return found

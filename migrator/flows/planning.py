@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from migrator.errors import MappingInvalid, NotAllowed, Refused
 from migrator.flows import sharing, tiering
 from migrator.flows.parts import Parts
-from migrator.mapping import lint, problems, shapes
+from migrator.mapping import document, lint, problems, shapes
 from migrator.mapping.model import MappingSet
 from migrator.rollout import pilot, states
 from migrator.rollout import plan as drafts
@@ -103,7 +103,8 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
     movers = assigned.select(pl.col("key").alias("user"), "tier")
     sized = pilot.Pilot(floor=options.pilot_floor, percent=options.pilot_share)
     planned = drafts.waves(movers, options.order, options.gray, salt, options.strategy, sized)
-    shared = sharing.find(parts, set_, f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}", movers["user"].to_list())
+    named = document.parse(set_.texts, parts.folder)  # cases name files as seen from the project
+    shared = sharing.find(parts, named, f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}", movers["user"].to_list())
     held = {user for group in shared for user in group.users}
     draft = Draft(
         plan=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from migrator.errors import DatabaseRefused
 from migrator.flows import notices
 from migrator.flows.kept import KeptBatch
 from migrator.flows.parts import Parts
+from migrator.rollout import states
 from migrator.rollout.states import User
 from migrator.store import batches, cases, effects, journal, plans, users, waves
 
@@ -120,6 +122,20 @@ def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans
         plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
         cases.open_all(db, found, now)
         journal.add(db, now, "worker", "fail", "batch", batch.id, users=failed, cause=error)
+
+
+def abort(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan, said: str) -> None:
+    """A rule says `on_error: abort`: nothing of the batch is written, and its wave is held."""
+    finding = {"check": "abort", "outcome": "hold", "measured": None, "limit": None, "sentence": said}
+    with parts.control.write() as db:
+        now, running = parts.now(), waves.get(db, wave.id)
+        if not batches.give_back(db, batch, said, timedelta(0)):
+            return
+        plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
+        if "hold" in states.events("wave", running.status):
+            after = states.step("wave", running.status, "hold", running.name)
+            waves.move(db, running, after, verdict="hold", findings=[finding])
+        journal.add(db, now, "worker", "abort", "batch", batch.id, wave=wave.name, cause=said)
 
 
 def _fail(

@@ -121,7 +121,7 @@ def case_as_json(parts: Parts, case: cases.Case, *, reveal: bool) -> dict[str, A
         "cause": case.cause,
         "status": case.status.value,
         "mapping": case.mapping,
-        "key": case.source_key,
+        "key": case.source_key.replace("\x1f", ", "),
         "item_key": case.item_key or None,
         "field": case.field,
         "rule": case.rule,

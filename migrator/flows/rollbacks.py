@@ -29,6 +29,7 @@ from migrator.rollout.states import User, Wave
 from migrator.store import batches, effects, journal, plans, users, waves
 
 Look: TypeAlias = Callable[[str, pl.DataFrame], pl.DataFrame]
+STILL_OF_IT = (User.MOVED, User.LIVE, User.SETTLED, User.HELD, User.FAILED, User.ROLLING_BACK)
 CAN_GO_BACK = (User.MOVED, User.LIVE, User.ROLLING_BACK)
 
 
@@ -365,6 +366,8 @@ def _record(
                 home = one.home
                 back = User.LIVE if home == "target" else User.MOVED
                 users.move(db, plan.id, [one.user_key], (User.ROLLING_BACK,), back, now, reason=refused[one.user_key])
+        if not users.of_batch(db, batch_id, STILL_OF_IT):
+            effects.drop(db, batch_id)  # whoever moves again is counted again
         journal.add(
             db, now, parts.actor, "restore", "batch", batch_id, users=done, restored=len(done), refused=len(refused)
         )

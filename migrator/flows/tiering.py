@@ -10,7 +10,7 @@ import polars as pl
 
 from migrator.errors import NotFound, Refused
 from migrator.flows.parts import Parts
-from migrator.mapping import activity, shapes
+from migrator.mapping import activity, shapes, values
 from migrator.rollout import cuts
 from migrator.rollout import tiers as rules_of
 from migrator.store import journal, plans
@@ -77,7 +77,7 @@ def assign(parts: Parts, options: TierOptions, *, dry_run: bool = False) -> Assi
         warnings.append(f"{found.unreadable} times in activity and paid could not be read and were not used")
     numbers = {name: cuts.plain(getattr(limits, name)) for name in ("recency", "frequency", "money")}
     if not dry_run:
-        rows = assigned.select(pl.col("user").alias("user_key"), "tier", "code", "r", "f", pl.col("m").cast(pl.String))
+        rows = assigned.select(pl.col("user").alias("user_key"), "tier", "code", "r", "f", values.text(assigned["m"]))
         with parts.control.write() as db:
             now = parts.now()
             store.replace(db, rows.to_dicts(), at, {**options.as_json(), "limits": numbers}, set_.hash, now)

@@ -109,7 +109,7 @@ def check_wave(parts: Parts, wave_id: int, owner: str) -> None:
         if not leases.acquire(db, f"check:{wave_id}", owner, parts.limits.lease * 10):
             return
     try:
-        found = verify(parts, scope(parts, wave=wave.name))
+        found = verify(parts, scope(parts, wave=wave.name), drift=False)
         with parts.control.write() as db:
             store(parts, db, wave.plan_id, found, wave_id)
     except (Unreachable, Transient) as passing:

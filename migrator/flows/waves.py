@@ -265,7 +265,23 @@ def _breaker(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Finding 
     if finding.outcome is gate.Outcome.STOP:
         return finding
     balance = gate.books(found.books_even if found.books_even is not None else True)
-    return balance if balance.outcome is not gate.Outcome.GO else None
+    if balance.outcome is not gate.Outcome.GO:
+        return balance
+    return _too_many_rejects(parts, db, wave)
+
+
+def _too_many_rejects(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Finding | None:
+    """`limits.abort_above` of a mapping: stop before the review queue is full of one mistake."""
+    set_ = parts.stored_set(plans.get(db, wave.plan_id).set_hash)
+    limits = {name: one.abort_above for name, one in set_.mappings.items() if one.abort_above is not None}
+    if not limits:
+        return None
+    for name, book in effects.books_of(db, [wave.id]).items():
+        share = book.review / book.read if book.read else 0.0
+        if name in limits and share > limits[name]:
+            said = f"{book.review} of {book.read} rows of {name} wait for review ({share:.1%}, `limits.abort_above` is {limits[name]:.1%})"
+            return gate.Finding("rejects", gate.Outcome.HOLD, share, limits[name], said)
+    return None
 
 
 def _decide(parts: Parts, db: sa.Connection, wave: waves.Wave, now: datetime) -> None:

@@ -17,6 +17,8 @@ from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Mapped
 from migrator.mapping.schema import Table
 
+ROW = "__row"
+
 
 class ReadBackDiffers(Exception):
     """What was read back is not what was meant; the transaction was rolled back. `users` are those concerned."""
@@ -31,21 +33,24 @@ class Look:
     """The target before we touch it."""
 
     meetings: dict[conflicts.Meeting, pl.DataFrame]
+    empty: dict[str, pl.DataFrame]  # per table no rows, in its types
     generations: dict[str, int]
 
 
 def look(parts: Parts, set_: MappingSet, mapped: Mapped, user_keys: Sequence[str]) -> Look:
     """Find the rows that are where ours want to be, and the generation of every user."""
     found = {}
+    tables = {one.target.table for one in set_.mappings.values()}
     with parts.target.reading() as reader:
         for meeting in conflicts.meetings(set_, parts.target_schema):
             rows = mapped.rows[meeting.mapping]
             if rows.height and all(name in rows.columns for name in meeting.columns):
                 keys = rows.select(meeting.columns).drop_nulls().unique()
                 found[meeting] = reader.rows(meeting.table, keys)
+        nothing = {table: reader.rows(table, _no_keys(parts.target_schema.tables[table])) for table in tables}
         ledger = reader.ledger(user_keys)
     known = dict(ledger.select("user_key", "generation").iter_rows())
-    return Look(found, {key: int(known.get(key) or 0) for key in user_keys})
+    return Look(found, nothing, {key: int(known.get(key) or 0) for key in user_keys})
 
 
 def keys_of(set_: MappingSet, tables: Mapping[str, Table], mapped: Mapped) -> dict[str, pl.DataFrame]:
@@ -57,11 +62,19 @@ def keys_of(set_: MappingSet, tables: Mapping[str, Table], mapped: Mapped) -> di
 
 
 def before_images(
-    reader: Reader, set_: MappingSet, tables: Mapping[str, Table], keys: Mapping[str, pl.DataFrame]
+    set_: MappingSet, tables: Mapping[str, Table], keys: Mapping[str, pl.DataFrame], seen: Look
 ) -> dict[str, pl.DataFrame]:
-    """Per table the rows that stand under our keys now, all columns."""
+    """Per table the rows that stand under our keys, all columns, as `look` saw them."""
     whose = TableRows(set_, tables, keys)
-    return {table: reader.rows(table, _table_keys(whose, table)) for table in whose.order}
+    images = {}
+    for table in whose.order:
+        key = tables[table].key
+        there = [rows for at, rows in seen.meetings.items() if at.table == table and at.columns == key]
+        found = pl.concat(there).unique(key, maintain_order=True) if there else seen.empty[table]
+        ours = compare.canonical(_table_keys(whose, table), tables[table])
+        at = compare.canonical(found.select(key), tables[table]).with_row_index(ROW).join(ours, on=key, how="semi")
+        images[table] = found.with_row_index(ROW).join(at.select(ROW), on=ROW, how="semi").drop(ROW)
+    return images
 
 
 def write(
@@ -104,6 +117,10 @@ def write(
         _compare(writer, whose, tables)
         pulse.progress()
     return taken
+
+
+def _no_keys(table: Table) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict.fromkeys(table.key, pl.String))
 
 
 def _table_keys(whose: TableRows, table: str) -> pl.DataFrame:

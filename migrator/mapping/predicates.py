@@ -114,16 +114,13 @@ def pushed(
     Say *predicate* as tests for the database, as far as they never drop a row that the mask would keep.
 
     The mask is always applied afterwards: this only saves reading. Text stays out, because databases ignore case and
-    blanks; so does what `null_if` could turn into null.
+    blanks; so does a test for null where `null_if` makes nulls that the database does not see.
     """
-    numbers_vanish = any(columns.parse_numbers(pl.Series([str(item)])).item() is not None for item in null_if)
-    told = [_pushed(test, table, bool(null_if), numbers_vanish, context) for test in predicate.tests]
+    told = [_pushed(test, table, bool(null_if), context) for test in predicate.tests]
     return tuple(test for test in told if test is not None)
 
 
-def _pushed(
-    test: Test, table: Table, nulls_made: bool, numbers_vanish: bool, context: Context | None
-) -> query.Test | None:
+def _pushed(test: Test, table: Table, nulls_made: bool, context: Context | None) -> query.Test | None:
     column = table.columns.get(str(test.column))
     if column is None:
         return None
@@ -131,7 +128,7 @@ def _pushed(
         return query.Test(column.name, "not_null")
     if test.op == "null":
         return None if nulls_made else query.Test(column.name, "null")
-    if column.kind is Kind.INTEGER and not numbers_vanish:
+    if column.kind is Kind.INTEGER:
         return _on_number(test, context)
     return None
 

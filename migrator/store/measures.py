@@ -134,6 +134,23 @@ def books_even(db: sa.Connection, wave_id: int) -> bool | None:
     return odd == 0 if counted else None
 
 
+def plan_books(db: sa.Connection, plan_id: int) -> dict[str, Book]:
+    """
+    The books of a plan per mapping, over batches that still have a user.
+
+    A batch whose users were all put back and moved again by another one counts no more. A user who was held and sent
+    again alone is in both batches' books.
+    """
+    inhabited = sa.select(users.c.batch_id).where(users.c.plan_id == plan_id, users.c.batch_id.is_not(None))
+    query = (
+        sa.select(books.c.mapping, *(sa.func.sum(books.c[name]) for name in BOOK))
+        .where(books.c.batch_id.in_(inhabited))
+        .group_by(books.c.mapping)
+        .order_by(books.c.mapping)
+    )
+    return {row[0]: Book(*(int(number) for number in row[1:])) for row in db.execute(query)}
+
+
 def tier_numbers(db: sa.Connection, plan_id: int) -> list[TierNumbers]:
     """Every tier of a plan with its users and its middle user's numbers; largest tier first."""
     counted: dict[str, dict[str, int]] = {}

@@ -373,10 +373,10 @@ def test_the_hash_of_what_was_sent_is_kept(parts: Parts) -> None:
 def test_who_was_put_back_hears_of_it_only_if_he_heard_of_the_move(parts: Parts) -> None:
     plan = queued(parts, "done", "told")
     notices.deliver(parts, Postbox(), 10)
-    queued(parts, "done", "not told")
+    queued(parts, "done", "unaware")
 
     with parts.control.write() as db:
-        back = users.some(db, plan.id, ["told", "not told"])
+        back = users.some(db, plan.id, ["told", "unaware"])
         count = notices.take_back(db, parts, plan.id, None, back, NOW, reason="a check was not passed")
     sender = Postbox()
     notices.deliver(parts, sender, 10)

@@ -96,6 +96,37 @@ def test_the_numbers_are_json_and_their_sums_agree(told: dict[str, Any]) -> None
     assert told["progress"][-1]["users"] == 3
 
 
+def test_money_has_no_digits_that_its_storage_added(tmp_path: Path) -> None:
+    control = a_control(tmp_path)
+    with control.write() as db:
+        a_user(db, a_plan(db), "1", tier="core", m="1240.500000000000000000")
+    told = numbers_of(control, tmp_path)
+    control.close()
+
+    assert told["tiers"][0]["money"] == "1240.5"
+    assert "1,240.5" in text_of(report.html(told))
+
+
+def test_a_gate_that_says_go_is_not_explained_check_by_check(told: dict[str, Any]) -> None:
+    fine = {"check": "books", "outcome": "go", "sentence": "every row that was read is accounted for"}
+    waves = [{**wave, "findings": [*wave["findings"], fine]} for wave in told["waves"]]
+
+    said = text_of(report.html({**told, "waves": waves}))
+
+    assert "every row that was read is accounted for" not in said
+    assert "1 of 2 users are held, 0 may be" in said
+
+
+def test_of_very_many_causes_the_page_shows_the_largest(told: dict[str, Any]) -> None:
+    causes = [{**told["causes"][0], "cause": f"cause{number}"} for number in range(60)]
+
+    said = text_of(report.html({**told, "causes": causes}))
+
+    assert "cause49" in said
+    assert "cause50" not in said
+    assert "the 50 with most users of 60" in said
+
+
 def test_the_headline_says_how_far_and_what_next(told: dict[str, Any]) -> None:
     headline = told["headline"]
 

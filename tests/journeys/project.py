@@ -122,7 +122,9 @@ class Project:
         inside = str(self.folder)
         if inside in line or process.cwd().startswith(inside):
             return True
-        return any(inside in f"{name}={value}" for name, value in process.environ().items() if name != "PWD")
+        if any(inside in value for name, value in process.environ().items() if name != "PWD"):
+            return True
+        return any(file.path.startswith(inside) for file in process.open_files())  # Redis keeps only its log here
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "migrator", *arguments]

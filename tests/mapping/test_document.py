@@ -453,6 +453,12 @@ def test_arguments_that_a_transform_does_not_take_are_told_where_they_stand(tmp_
     assert (found.code, where(found)) == ("E111", ("accounts.yaml", 4, 49, 4))
 
 
+def test_an_aggregate_takes_one_column(tmp_path: Path) -> None:
+    rule = "{from: [a, b], aggregate: max, transform: [coalesce]}"
+
+    assert mistake(tmp_path, accounts=f"{HEAD}fields: {{x: {rule}}}\n").code == "E112"
+
+
 @pytest.mark.parametrize("transform", ["", ", transform: [trim]", ", transform: [trim, coalesce]"])
 def test_several_columns_need_a_first_step_that_combines_them(tmp_path: Path, transform: str) -> None:
     found = mistake(tmp_path, accounts=f"{HEAD}fields: {{x: {{from: [nick, login]{transform}}}}}\n")
@@ -484,6 +490,13 @@ def test_a_user_through_another_table_is_a_one_row_join(tmp_path: Path) -> None:
     assert found.user == ("t_order.user_id",)
     join = found.joins["t_order"]
     assert (join.tables, join.match, join.many, join.pivot) == (("t_order",), (("order_id", "order_id"),), False, None)
+
+
+def test_a_user_through_a_table_that_is_a_join_already_is_refused(tmp_path: Path) -> None:
+    user = "user: {through: t_order, on: order_id, take: user_id}, join: {t_order: {table: t_order, match: {a: b}}}}"
+    found = mistake(tmp_path, accounts=HEAD.replace("user: user_id}", user) + FIELDS)
+
+    assert (found.code, found.help) == ("E104", "write user: t_order.COLUMN")
 
 
 def test_a_user_may_be_the_first_of_several_columns(tmp_path: Path) -> None:

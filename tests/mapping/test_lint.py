@@ -350,6 +350,26 @@ def test_a_target_column_that_is_not_there_is_told_with_the_near_one() -> None:
     assert 'did you mean "count"?' in [problem.help for problem in found(texts)]
 
 
+def test_a_sum_is_of_a_column_that_this_mapping_sets() -> None:
+    assert only(changed("orders.yaml", "sums: {total: total}", "sums: {totale: total}"))[1] == "totale"
+
+
+@pytest.mark.parametrize(
+    ("lookup", "word"),
+    [
+        ("{table: product, match: {old: num}, take: id}", "product"),
+        ("{table: products, match: {od: num}, take: id}", "od"),
+        ("{table: products, match: {old: num}, take: ids}", "ids"),
+    ],
+)
+def test_a_reference_table_and_its_columns_are_there(lookup: str, word: str) -> None:
+    texts = changed("lines.yaml", "{from: num, default: 1}", f"{{lookup: {lookup}}}")
+    products = table("products", integer("id"), integer("old"))
+    told = [problem for problem in found(texts, new=target(products)) if problem.code == "E301"]
+
+    assert [under(problem, texts) for problem in told] == [word]
+
+
 def test_a_target_table_that_is_not_there_is_told() -> None:
     code, word, said = only(changed("lines.yaml", "table: lines", "table: line"))
 
@@ -381,6 +401,12 @@ def test_an_id_needs_a_column() -> None:
     lines = table("lines", Column("order_id", Kind.UUID, nullable=False), Column("count", Kind.INTEGER))
 
     assert only(TEXTS, new=target(lines))[0] == "E305"
+
+
+def test_the_column_of_an_id_is_there() -> None:
+    texts = changed("lines.yaml", "id: {uuid5: line_id}", "id: {uuid5: line_id, as: uid}")
+
+    assert of(texts, "E301") == ["uid"]
 
 
 def test_an_id_made_of_fields_needs_those_fields_and_such_a_key() -> None:

@@ -92,7 +92,7 @@ def test_rows_of_two_users_and_rows_with_a_null_never_merge() -> None:
 
 
 def test_a_row_whose_partner_is_rejected_waits_because_the_sum_would_be_wrong() -> None:
-    rows = [{"qty": 1}, {"qty": 99}, {"qty": 3, "sku": "b"}]
+    rows = [{"qty": 1}, {"qty": 99}, {"qty": 2}, {"qty": 3, "sku": "b"}]
 
     made = merged(
         f"{{{MATCH}, keep: {{oldest: id}}, fields: {{qty: sum}}}}",
@@ -100,9 +100,24 @@ def test_a_row_whose_partner_is_rejected_waits_because_the_sum_would_be_wrong() 
         qty="{from: qty, transform: [{between: [0, 9]}]}",
     )
 
-    assert rows_of(made, "wishes", "__key") == ["3"]
-    assert (made.books["wishes"].review, made.books["wishes"].blocked) == (1, 1)
+    assert rows_of(made, "wishes", "__key") == ["4"]
+    assert (made.books["wishes"].review, made.books["wishes"].blocked, made.books["wishes"].folded) == (1, 2, 0)
     assert findings(made, "key", "outcome", "waits_for") == [("1", "blocked", "wishes"), ("2", "review", None)]
+
+
+def test_folded_rows_meet_nobody_in_the_target() -> None:
+    table = a_table("row", primary=("account", "sku"), account="text", sku="text", qty="integer")
+    text = merging(f"{{{MATCH}, keep: {{oldest: id}}, fields: {{qty: sum}}}}").replace(
+        "{uuid5: id}", "{fields: [account, sku]}"
+    )
+    for column in ("at", "note", "flag"):
+        text = text.replace(f"  {column}: {column}\n", "")
+    text = text.replace("  tags: {from: tags, transform: [json]}\n", "")
+    wishes = [{"id": n, "person": 1, "sku": "a", "qty": n} for n in (1, 2)]
+
+    made = mapped(a_set(text), a_legacy(PERSON, WISH, person=[{"id": 1}], wish=wishes), a_schema(table))
+
+    assert rows_of(made, "wishes", "account", "sku", "qty") == [("1", "a", 3)]
 
 
 def test_look_alikes_that_differ_go_to_a_person() -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from migrator.mapping.outcome import Book
 from migrator.rollout.states import User, Wave
 from migrator.store import batches, effects, measures, waves
 from migrator.store.control import Control
@@ -111,6 +112,18 @@ def test_a_row_too_many_here_does_not_make_up_for_one_too_few_there(db: sa.Conne
     assert measures.books_even(db, even.id) is True
 
 
+def test_a_batch_that_nobody_is_in_any_more_is_in_no_book(db: sa.Connection) -> None:
+    plan = a_plan(db)
+    wave = a_wave(db, plan)
+    for key in ("1", "2", "3"):
+        a_user(db, plan, key, status="live", wave_id=wave.id)
+    a_batch(db, wave, ["1", "2"], read=5, written=5)
+    a_batch(db, wave, ["3"], ordinal=2, read=3, written=2, filtered=1)
+    a_batch(db, wave, ["1", "2"], ordinal=3, read=7, written=7)
+
+    assert measures.plan_books(db, plan.id) == {"orders": Book(read=10, written=9, filtered=1)}
+
+
 def test_batches_are_counted_by_status(db: sa.Connection) -> None:
     plan = a_plan(db)
     wave = a_wave(db, plan)
@@ -146,12 +159,12 @@ def test_progress_counts_those_who_are_still_in_the_target(db: sa.Connection) ->
 
 def test_pace_counts_time_at_work_once_and_idle_time_not_at_all(db: sa.Connection) -> None:
     wave = a_wave(db, a_plan(db))
-    for ordinal, (begin, end) in enumerate([(0, 10), (5, 12), (6, 8), (100, 103)], start=1):
+    for ordinal, (begin, end) in enumerate([(0, 10), (5, 12), (6, 8), (11, 13), (100, 103)], start=1):
         at_work(db, a_batch(db, wave, [], ordinal=ordinal), begin, end)
 
     found = measures.pace(db, [wave.id])
 
-    assert (found.batches, found.rows, found.seconds) == (4, 40, 15)
+    assert (found.batches, found.rows, found.seconds) == (5, 50, 16)
 
 
 def at_work(db: sa.Connection, batch: batches.Batch, begin: int, end: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from migrator.flows import overview
 from migrator.flows.parts import Parts
 from migrator.flows.report import words
-from migrator.store import effects, journal, measures, outbox, waves
+from migrator.store import journal, measures, outbox, waves
 from migrator.store.plans import Plan
 from migrator.store.waves import Wave
 
@@ -47,10 +48,10 @@ def collect(parts: Parts, db: sa.Connection, plan: Plan) -> dict[str, Any]:
         "total_users": sum(users.values()),
         "open_cases": open_cases,
         "waves": [_wave(db, wave) for wave in found],
-        "tiers": [asdict(tier) for tier in measures.tier_numbers(db, plan.id)],
+        "tiers": _tiers(db, plan.id),
         "progress": _progress(db, plan.id),
         "pace": _pace(db, found),
-        "books": _books(db, found),
+        "books": _books(db, plan.id),
         "left_behind": _left_behind(plan.counts),
         "excluded": [
             {"reason": reason, "users": count} for reason, count in measures.excluded_reasons(db, plan.id).items()
@@ -121,9 +122,18 @@ def _pace(db: sa.Connection, found: Sequence[Wave]) -> dict[str, Any]:
     return {**asdict(pace), "seconds": round(pace.seconds, 1), **rates}
 
 
-def _books(db: sa.Connection, found: Sequence[Wave]) -> list[dict[str, Any]]:
-    books = effects.books_of(db, [wave.id for wave in found])
+def _books(db: sa.Connection, plan_id: int) -> list[dict[str, Any]]:
+    books = measures.plan_books(db, plan_id)
     return [{"mapping": name, **asdict(book), "even": book.balanced} for name, book in books.items()]
+
+
+def _tiers(db: sa.Connection, plan_id: int) -> list[dict[str, Any]]:
+    return [{**asdict(tier), "money": _short(tier.money)} for tier in measures.tier_numbers(db, plan_id)]
+
+
+def _short(number: str | None) -> str | None:
+    """A decimal without the zeros that its storage added."""
+    return None if number is None else f"{Decimal(number).normalize():f}"
 
 
 def _left_behind(counts: Mapping[str, Any]) -> list[dict[str, Any]]:

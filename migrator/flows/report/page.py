@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import jinja2
@@ -29,6 +30,7 @@ def render(numbers: Mapping[str, Any], charts: Mapping[str, str]) -> str:
     environment.filters |= {
         "moment": moment,
         "number": number,
+        "amount": amount,
         "words": lambda status: str(status).replace("_", " "),
         "tone": lambda status: TONES.get(status, "plain"),
         "code": code,
@@ -46,6 +48,11 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def amount(text: str | None) -> str:
+    """Money with its thousands, in as many digits as it has."""
+    return f"{Decimal(text):,f}" if text is not None else "–"
 
 
 def code(sentence: str) -> list[tuple[str, bool]]:

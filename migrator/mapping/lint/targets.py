@@ -46,7 +46,7 @@ def _named(mapping: Mapping) -> Iterator[tuple[str, Place]]:
     for name, rule in mapping.fields.items():
         yield name, place_of(name, rule.place)
     target, merge = mapping.target, mapping.merge
-    names = [*mapping.sums]
+    names: list[str] = []
     if target.on_conflict is not None:
         names += [*target.on_conflict.match, *target.on_conflict.leave]
     if merge is not None:
