@@ -10,7 +10,7 @@ from migrator.cli import show
 from migrator.cli.options import DryRun, Json
 
 app = typer.Typer(help="Decide what a mapping could not decide; send held users on.", no_args_is_help=True)
-Ref = Annotated[str, typer.Argument(help="A case's number, a cause, or `all`.", metavar="CASE")]
+Ref = Annotated[str, typer.Argument(help="A case's number, a cause, MAPPING.FIELD, or `all`.", metavar="CASE")]
 
 
 @app.command("list")

@@ -106,7 +106,7 @@ def waves(found: Sequence[dict[str, Any]]) -> None:
             (
                 wave["ordinal"],
                 wave["name"],
-                f"{wave['status']} ({wave['verdict']})" if wave["verdict"] else wave["status"],
+                f"{wave['status']} ({wave['verdict']})" if wave["status"] in ("passed", "held") else wave["status"],
                 wave["users"],
                 wave["moved"],
                 wave["held"],

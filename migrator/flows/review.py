@@ -163,7 +163,7 @@ def _causes(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _named(parts: Parts, ref: str) -> list[cases.Case]:
-    """The case with this number; all cases of this cause; or `all`."""
+    """The case with this number; all cases of this cause, or of this `mapping.field`; or `all`."""
     with parts.control.read() as db:
         plan = plans.require(db)
         if ref == "all":
@@ -171,6 +171,9 @@ def _named(parts: Parts, ref: str) -> list[cases.Case]:
         by_cause = cases.select(db, plan.id, cause=ref)
         if by_cause:
             return by_cause
+        by_field = [case for case in cases.select(db, plan.id) if f"{case.mapping}.{case.field}" == ref]
+        if by_field:
+            return by_field
         if ref.isdigit():
             return [cases.get(db, int(ref))]
     raise NotFound(f'there is no case or cause "{ref}"; `migrator review list` shows all')

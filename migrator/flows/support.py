@@ -172,10 +172,10 @@ def _batch_lines(db: sa.Connection, one: users.User) -> list[tuple[datetime, str
     if batch and batch.started_at:
         lines.append((batch.started_at, "batch", f"batch {batch.id} began to move the user"))
     words = {
-        "move": "moved with batch",
-        "restore": "put back with batch",
-        "split": "batch split:",
-        "expire": "worker lost in batch",
+        "move": "done: batch",
+        "restore": "put back: batch",
+        "split": "split: batch",
+        "expire": "worker lost: batch",
     }
     for entry in journal.of(db, "batch", [one.batch_id]):
         lines.append((entry["at"], "batch", f"{words.get(entry['event'], entry['event'])} {one.batch_id}"))

@@ -70,9 +70,11 @@ def get(db: sa.Connection, batch_id: int) -> Batch | None:
     return _batch(row) if row else None
 
 
-def of_wave(db: sa.Connection, wave_id: int) -> list[Batch]:
-    """All batches of a wave in their order."""
+def of_wave(db: sa.Connection, wave_id: int, statuses: Iterable[Status] | None = None) -> list[Batch]:
+    """Batches of a wave in their order; only those in *statuses* where given."""
     query = sa.select(batches).where(batches.c.wave_id == wave_id).order_by(batches.c.ordinal, batches.c.id)
+    if statuses is not None:
+        query = query.where(batches.c.status.in_([status.value for status in statuses]))
     return [_batch(row) for row in db.execute(query).mappings()]
 
 
@@ -155,19 +157,11 @@ def close_split(db: sa.Connection, batch: Batch) -> bool:
     return _mine(db, batch, status=Status.SPLIT.value, lease_until=None, finished_at=clock(db))
 
 
-def split_ready(db: sa.Connection, batch_id: int) -> bool:
-    """A waiting batch lives on in its parts."""
-    done = db.execute(
-        sa.update(batches)
-        .where(batches.c.id == batch_id, batches.c.status == Status.READY.value)
-        .values(status=Status.SPLIT.value, finished_at=clock(db))
-    )
-    return done.rowcount == 1
-
-
 def forget_ring(db: sa.Connection, batch_ids: Iterable[int]) -> None:
     """A message that could not be sent is due again at once."""
-    db.execute(sa.update(batches).where(batches.c.id.in_(list(batch_ids))).values(rung_at=None))
+    lost = list(batch_ids)
+    for start in range(0, len(lost), 5000):
+        db.execute(sa.update(batches).where(batches.c.id.in_(lost[start : start + 5000])).values(rung_at=None))
 
 
 def _mine(db: sa.Connection, batch: Batch, **values: Any) -> bool:
@@ -220,22 +214,16 @@ def ring(db: sa.Connection, batch: Batch) -> int | None:
     return batch.dispatch_no + 1 if done.rowcount == 1 else None
 
 
-def retry_failed(db: sa.Connection, wave_id: int) -> int:
-    """Failed batches are ready again with fresh counters; how many."""
+def drop_ready(db: sa.Connection, wave_id: int, why: str) -> int:
+    """
+    Waiting batches that nobody ever took fail without having run; how many.
+
+    One that was taken before may have been committed in the target by a worker that died: only the ledger knows.
+    """
     done = db.execute(
         sa.update(batches)
-        .where(batches.c.wave_id == wave_id, batches.c.status == Status.FAILED.value)
-        .values(status=Status.READY.value, attempts=0, interruptions=0, not_before=None, error=None, rung_at=None)
-    )
-    return done.rowcount
-
-
-def drop_ready(db: sa.Connection, wave_id: int) -> int:
-    """A cancelled wave's waiting batches fail without having run; how many."""
-    done = db.execute(
-        sa.update(batches)
-        .where(batches.c.wave_id == wave_id, batches.c.status == Status.READY.value)
-        .values(status=Status.FAILED.value, error="the wave was cancelled", finished_at=clock(db))
+        .where(batches.c.wave_id == wave_id, batches.c.status == Status.READY.value, batches.c.fence == 0)
+        .values(status=Status.FAILED.value, error=why, finished_at=clock(db))
     )
     return done.rowcount
 

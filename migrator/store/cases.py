@@ -154,11 +154,12 @@ def resolve(
 
 def replayed(db: sa.Connection, case_ids: Sequence[int]) -> None:
     """Resolved cases whose users are on their way again."""
-    db.execute(
-        sa.update(cases)
-        .where(cases.c.id.in_(case_ids), cases.c.status == Status.RESOLVED.value)
-        .values(status=Status.REPLAYED.value)
-    )
+    for start in range(0, len(case_ids), 5000):
+        db.execute(
+            sa.update(cases)
+            .where(cases.c.id.in_(case_ids[start : start + 5000]), cases.c.status == Status.RESOLVED.value)
+            .values(status=Status.REPLAYED.value)
+        )
 
 
 def open_users(db: sa.Connection, plan_id: int) -> set[str]:

@@ -41,9 +41,12 @@ class Control:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One consistent look."""
-        with _told(self.url), self.engine.connect() as db, db.begin():
-            yield db
+        """One consistent look: all that is read in it is of one moment."""
+        with _told(self.url), self.engine.connect() as db:
+            if self.dialect != "sqlite":
+                db = db.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with db.begin():
+                yield db
 
     def close(self) -> None:
         """Give back all connections."""
@@ -96,7 +99,7 @@ def _told(url: sa.URL) -> Iterator[None]:
         yield
     except exc.OperationalError as found:
         words = str(found.orig).strip().splitlines()[0] if found.orig else "no answer"
-        if "locked" in words or "full" in words:
+        if any(word in words for word in ("locked", "full", "deadlock")):
             raise Transient(f"the control database is busy or full: {words}") from found
         raise Unreachable(
             f"cannot reach the control database {url.render_as_string(hide_password=True)}: {words}"

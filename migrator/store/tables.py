@@ -30,8 +30,10 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None if dialect.name == "sqlite" else UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Put the zone back."""
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+        """UTC again: SQLite gives no zone, PostgreSQL that of the session."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 mapping_sets = sa.Table(

@@ -50,9 +50,11 @@ def of_plan(db: sa.Connection, plan_id: int) -> list[Wave]:
     return [_wave(row) for row in db.execute(query).mappings()]
 
 
-def get(db: sa.Connection, wave_id: int) -> Wave:
-    """One wave by its id."""
-    row = db.execute(sa.select(waves).where(waves.c.id == wave_id)).mappings().first()
+def get(db: sa.Connection, wave_id: int, *, stays: bool = False) -> Wave:
+    """One wave by its id; *stays*: its status does not change before this transaction ends."""
+    query = sa.select(waves).where(waves.c.id == wave_id)
+    # SQLite's writer is alone anyway, and leaves the clause out
+    row = db.execute(query.with_for_update(read=True) if stays else query).mappings().first()
     if row is None:
         raise NotFound(f"there is no wave with id {wave_id}")
     return _wave(row)
