@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from migrator import settings as configuration
-from migrator.errors import SettingWrong
+from migrator.errors import Refused, SettingWrong
 from migrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,11 +62,35 @@ class Runtime:
 
     @cached_property
     def key(self) -> ProjectKey:
-        """The project's key; made on first use."""
+        """The project's key."""
         from migrator.edges.keys import ProjectKey
 
         path = self.settings.snapshots.key
-        return ProjectKey.load(path) if path.exists() else ProjectKey.create(path)
+        if not path.exists():
+            raise Refused(
+                f"there is no project key at {path}; `migrator store upgrade` makes one for a new project, "
+                "and a second machine needs a copy of the first one's"
+            )
+        return ProjectKey.load(path)
+
+    def make_key(self) -> bool:
+        """Make the project's key where nothing was sealed yet; whether it was made."""
+        from migrator.edges.keys import ProjectKey
+        from migrator.store import plans
+
+        path = self.settings.snapshots.key
+        if path.exists():
+            return False
+        with self.control_as_is.read() as db:
+            sealed = plans.current(db) is not None
+        if sealed:
+            raise Refused(
+                f"the project key {path} is missing, and what this project sealed opens with no other; "
+                "put the copy of it back"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ProjectKey.create(path)
+        return True
 
     @cached_property
     def snapshots(self) -> Snapshots:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from migrator.edges import processes
-from migrator.errors import MigratorError, Refused, Unreachable
+from migrator.errors import MigratorError, Overtaken, Refused, Transient, Unreachable
 
 if TYPE_CHECKING:
     from migrator.runtime import Runtime
@@ -180,7 +180,7 @@ def patient(supervisor: Supervisor, pause: float, told: set[str]) -> str | None:
         supervisor.tick()
         outage = None
     except MigratorError as away:
-        if not isinstance(away, Unreachable) or "as soon as they start" in str(away):
+        if not isinstance(away, (Unreachable, Transient, Overtaken)) or "as soon as they start" in str(away):
             raise
         supervisor.dispatcher.outage()
         outage = str(away)

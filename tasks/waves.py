@@ -7,7 +7,7 @@ from tasks.app import app
 from tasks.project import owner, runtime
 
 
-@app.task(name="tasks.waves.check")
+@app.task(name="tasks.waves.check", time_limit=86_400)  # a whole wave; its lease, not its length, tells if it lives
 def check(wave_id: int) -> None:
     """One integer in, nothing out; the result is in the control database."""
     verify.check_wave(runtime().parts, wave_id, owner())

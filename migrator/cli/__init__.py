@@ -65,6 +65,9 @@ def main() -> None:
     except MigratorError as error:
         print(f"error: {error}" if "\n" not in str(error) else str(error), file=sys.stderr)
         sys.exit(error.exit_code)
+    except PermissionError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:  # the reader of our output went away: `migrator … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -82,7 +82,7 @@ def upgrade(dry_run: DryRun = False, json: Json = False) -> None:
         prepared = target.prepared()
         if not dry_run:
             control.upgrade()
-            _ = rt.key
+            rt.make_key()
             if not prepared:
                 try:
                     target.prepare()

@@ -62,7 +62,7 @@ class ProjectKey:
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 content = file.read()
         except FileNotFoundError:
-            raise SettingWrong(f"there is no project key at {path}; migrator init makes one") from None
+            raise SettingWrong(f"there is no project key at {path}; `migrator store upgrade` makes one") from None
         if mode & 0o077:
             raise SettingWrong(f"others can read the project key at {path}; run chmod 600 {path}")
         try:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
-from migrator.errors import Aborted, DatabaseRefused, Fenced, MigratorError, Unreachable
+from migrator.errors import Aborted, DatabaseRefused, Fenced, InDoubt, MigratorError, Transient, Unreachable
 from migrator.flows import heartbeat, reading, recording, writing
 from migrator.flows.kept import KeptBatch, rows_of
 from migrator.flows.parts import Parts
@@ -69,7 +69,8 @@ def claim(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> W
     """Take the batch and its users; None when it is not to be had or its wave does not run."""
     with parts.control.write() as db:
         batch = batches.get(db, batch_id)
-        if batch is None or waves.get(db, batch.wave_id).status is not states.Wave.RUNNING:
+        # held until we commit: who pauses the wave sees our lease, or we see the pause
+        if batch is None or waves.get(db, batch.wave_id, stays=True).status is not states.Wave.RUNNING:
             return None
         return _take(parts, db, batch_id, dispatch_no, owner)
 
@@ -83,11 +84,8 @@ def reconcile(parts: Parts, wave_id: int, owner: str) -> None:
     with parts.control.read() as db:
         if waves.get(db, wave_id).status is states.Wave.RUNNING:
             return
-        open_ = [
-            one
-            for one in batches.of_wave(db, wave_id)
-            if one.fence and one.status in (states.Batch.READY, states.Batch.RUNNING)
-        ]
+        may_be = batches.of_wave(db, wave_id, (states.Batch.READY, states.Batch.RUNNING))
+        open_ = [one for one in may_be if one.fence]
     for batch in open_:
         with parts.control.write() as db:
             work = _take(parts, db, batch.id, None, owner)
@@ -123,22 +121,38 @@ def _move(parts: Parts, work: Work) -> Sequence[int]:
         except Aborted as wanted:
             recording.abort(parts, work.batch, work.wave, work.plan, str(wanted))
         except DatabaseRefused as refused:
-            return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, refused)
+            why = recording.Refusal(str(refused), refused.constraint or refused.kind, refused.table)
+            return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, why)
+        except _WorkersLost as lost:
+            why = recording.Refusal(str(lost), "worker lost")
+            last = parts.limits.interruptions - 1
+            return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, why, interruptions=last)
         except writing.ReadBackDiffers as differs:
-            recording.fail_users(parts, work.batch, work.wave, work.plan, differs.findings)
-        except MigratorError as passing:  # Transient, InDoubt: the ledger tells the next attempt
-            return _try_again(parts, work, str(passing))
+            if not recording.fail_users(parts, work.batch, work.wave, work.plan, differs.findings):
+                return _try_again(parts, work, "what was read back differs from what was meant, in rows of nobody")
+        except MigratorError as other:
+            return _try_again(parts, work, str(other), passing=isinstance(other, Transient | InDoubt))
         except Exception as unexpected:  # noqa: BLE001 (a bug of ours must not lose the batch)
             log.error("batch %s: %s", work.batch.id, where(unexpected))  # noqa: TRY400 (a message may hold user data)
             return _try_again(parts, work, where(unexpected))
     return ()
 
 
+class _WorkersLost(Exception):
+    """Workers died with this batch so often that it is looked into instead of being moved."""
+
+
 def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
-    done = applied(parts, work)
+    done = applied(parts, work) if work.batch.fence > 1 else None
     if done is not None:
         recording.record(parts, work.batch, work.wave, work.plan, *done)
         return
+    if not work.users:
+        recording.close_empty(parts, work.batch)
+        return
+    if work.batch.interruptions >= parts.limits.interruptions:
+        raise _WorkersLost(f"workers were lost {work.batch.interruptions} times while they moved these users")
+    _forget_attempts(parts, work)
     set_ = parts.stored_set(work.plan.set_hash)
     context = Context(
         plan_id=str(work.plan.id),
@@ -168,11 +182,11 @@ def applied(parts: Parts, work: Work) -> tuple[KeptBatch, set[str], frozenset[st
     What an earlier attempt of this batch committed but did not record.
 
     All users of an attempt are written in one transaction, so the ledger either names its fence or knows nothing of it.
+    Our fence is raised first: whoever held the batch before and is not dead, or is still committing, is seen or shut out.
     """
-    if work.batch.fence == 1:
-        return None
-    with parts.target.reading() as reader:
-        ledger = reader.ledger(work.users)
+    with parts.target.writing() as writer:
+        writer.fence(Claim(work.batch.id, work.batch.fence, "move", work.plan.set_hash))
+        ledger = writer.ledger(work.users)
     mine = ledger.filter((pl.col("batch") == work.batch.id) & (pl.col("op") == "move"))
     if not mine.height:
         return None
@@ -243,19 +257,41 @@ def written_hashes(parts: Parts, rows: dict[str, tuple[pl.DataFrame, str]]) -> d
     return dict(compare.user_hashes(framed).iter_rows())
 
 
-def _try_again(parts: Parts, work: Work, error: str) -> Sequence[int]:
-    """Once more after a pause; out of attempts, look for the user it is about."""
-    if work.batch.attempts + 1 >= parts.limits.attempts:
-        refused = DatabaseRefused("gave up", "", error, "")
-        return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, refused)
-    _give_back(parts, work, error, counts=True)
-    return ()
+def _forget_attempts(parts: Parts, work: Work) -> None:
+    """Snapshots of attempts that came to nothing hold users' data and are for nobody: none can be committed any more."""
+    for fence in range(1, work.batch.fence):
+        parts.snapshots.delete(work.ref(fence))
+
+
+def _try_again(parts: Parts, work: Work, error: str, *, passing: bool = False) -> Sequence[int]:
+    """
+    Once more after a pause; out of attempts, look for the user it is about.
+
+    What passes by itself (a full disk, a lock) is no fault of a user: the batch gets smaller, but nobody is failed.
+    """
+    if work.batch.attempts + 1 < parts.limits.attempts:
+        _give_back(parts, work, error, counts=True)
+        return ()
+    try:
+        done = applied(parts, work)  # the error may have come after the commit, or from it
+    except MigratorError as away:
+        _give_back(parts, work, str(away), counts=False)
+        return ()
+    if done is not None:
+        recording.record(parts, work.batch, work.wave, work.plan, *done)
+        return ()
+    if passing and len(work.users) == 1:
+        _give_back(parts, work, error, counts=False)
+        return ()
+    used = 0 if passing else parts.limits.attempts - 1
+    why = recording.Refusal(f"given up after {parts.limits.attempts} attempts: {error}", "gave up")
+    return recording.narrow(parts, work.batch, work.wave, work.plan, work.users, why, attempts=used)
 
 
 def _give_back(parts: Parts, work: Work, error: str, *, counts: bool) -> None:
     """Ready again after a pause that doubles; users are planned again. An outage does not use up attempts."""
     log.warning("batch %s: %s", work.batch.id, error)
-    tried = work.batch.attempts if counts else 0
+    tried = work.batch.attempts  # how often already, whatever happens to be counted now
     pause = min(LATEST, SOON * 2**tried) * (0.75 + random.random() / 2)
     batch = work.batch if counts else replace(work.batch, attempts=work.batch.attempts - 1)
     with parts.control.write() as db:

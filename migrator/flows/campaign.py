@@ -42,18 +42,26 @@ def look(parts: Parts) -> Now:
         if plan.status != "approved":
             raise Refused(f"plan {plan.id} is {plan.status}; run `migrator plan approve` first")
         found = waves.of_plan(db, plan.id)
-        held = next((wave for wave in found if wave.status is Wave.HELD), None)
-        if held:
+        held = next((wave for wave in found if _stands(plan, wave)), None)
+        if held and not wave_flows.undoes_itself(db, held):
             return Now(Situation.HELD, held)
         active = next((wave for wave in found if wave.status in wave_flows.ACTIVE), None)
         if active:
-            paused = active.status in (Wave.PAUSED, Wave.ROLLING_BACK)
+            by_itself = wave_flows.undoes_itself(db, active)
+            paused = active.status in (Wave.PAUSED, Wave.ROLLING_BACK) and not by_itself
             numbers = measures.wave_numbers(db, active.id)
             trouble = next((one.error for one in batches.of_wave(db, active.id) if one.error and one.not_before), None)
             done = sum(getattr(numbers, name) for name in SETTLED)
             return Now(Situation.PAUSED if paused else Situation.WORKING, active, done, trouble)
         waiting = next((wave for wave in found if wave.status is Wave.APPROVED), None)
         return Now(Situation.NEXT, waiting) if waiting else Now(Situation.DONE, None)
+
+
+def _stands(plan: plans.Plan, wave: waves.Wave) -> bool:
+    """Held; or stopped and taken back by itself, so that nobody goes on before a person has looked."""
+    if wave.status is Wave.ROLLED_BACK:
+        return wave.verdict == "stop" and plan.settings.get("on_stop") == "rollback_wave"
+    return wave.status is Wave.HELD
 
 
 def outcome(parts: Parts) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -11,7 +11,8 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from migrator.edges.queue import BATCH, CHECK, DELIVER
-from migrator.errors import Unreachable
+from migrator.errors import MigratorError, Transient, Unreachable
+from migrator.flows import rollbacks
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import Batch, User, Wave
@@ -21,6 +22,7 @@ from migrator.store.control import clock
 log = logging.getLogger("migrator.dispatch")
 LEASE = timedelta(seconds=15)
 REAP_EVERY = timedelta(seconds=10)
+UNDONE = (Wave.HELD, Wave.ROLLING_BACK)
 
 
 class Bell(Protocol):
@@ -42,18 +44,19 @@ class Dispatcher:
     silent_until: datetime | None = None
     window_open: Callable[[datetime], bool] = lambda now: True
     unreachable: int = field(default=0)
+    seen: dict[int, dict[str, int]] = field(default_factory=dict)  # by wave: ended batches the breaker has looked at
 
     def tick(self) -> bool:
         """Do what is due; False when somebody else leads. Never raises for a Redis that is away: it rings again."""
         with self.parts.control.write() as db:
             if not leases.acquire(db, "dispatcher", self.owner, LEASE):
                 return False
-            now = clock(db)
-            self._reap(db, now)
+            self._reap(db, clock(db))
+        with self.parts.control.write() as db:  # apart from the reaper: who claims locks the wave first, then the batch
             for wave in waves.in_status(db, (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING, Wave.CHECKING)):
-                wave_flows.tick(self.parts, db, wave)
-        for task, ids in self._due():
-            self._ring(task, ids)
+                wave_flows.tick(self.parts, db, wave, self.seen)
+        self._undo_stopped()
+        self._ring_all(self._due())
         return True
 
     def outage(self) -> None:
@@ -73,7 +76,7 @@ class Dispatcher:
             self._take_back(db, batch, now)
 
     def _take_back(self, db: sa.Connection, batch: batches.Batch, now: datetime) -> None:
-        limits = self.parts.limits
+        """Ready again; whoever takes it asks the ledger first, and looks into it if workers die of it."""
         wave = waves.get(db, batch.wave_id)
         if not batches.reap(db, batch):
             return
@@ -81,16 +84,6 @@ class Dispatcher:
         users.move(db, wave.plan_id, keys, (User.MOVING,), User.PLANNED, now, home="legacy")
         journal.add(db, now, "dispatcher", "expire", "batch", batch.id, interruptions=batch.interruptions + 1)
         log.warning("batch %s: its worker was lost", batch.id)
-        if batch.interruptions + 1 >= limits.interruptions and len(keys) > 1:
-            self._split(db, batch, wave, keys)
-
-    def _split(self, db: sa.Connection, batch: batches.Batch, wave: waves.Wave, keys: list[str]) -> None:
-        """It broke workers too often: look for the user it is about."""
-        if not batches.split_ready(db, batch.id):
-            return
-        half = len(keys) // 2
-        for part in (keys[:half], keys[half:]):
-            batches.add(db, wave.id, batch.ordinal, part, wave.plan_id, ramp=batch.ramp)
 
     def _due(self) -> list[tuple[str, tuple[int, ...]]]:
         """What to ring for now; counted up in the control database before anything is sent."""
@@ -112,7 +105,7 @@ class Dispatcher:
         """(batch, dispatch number) of those to ring for: at most twice the slots under way, the ramp one by one."""
         if not self.window_open(now):
             return []
-        mine = [batch for batch in batches.of_wave(db, wave.id) if batch.status in (Batch.READY, Batch.RUNNING)]
+        mine = batches.of_wave(db, wave.id, (Batch.READY, Batch.RUNNING))
         ramp = [batch for batch in mine if batch.ramp]
         candidates = ramp[:1] if ramp else mine
         rung_again = now - self.parts.limits.ring_again
@@ -136,30 +129,53 @@ class Dispatcher:
             return False
         return wave.rung_at is None or wave.rung_at <= now - self.parts.limits.ring_again
 
-    def _ring(self, task: str, ids: tuple[int, ...]) -> None:
-        try:
-            self.bell.wake(task, *ids)
-            self.unreachable = 0
-        except Unreachable as away:
-            self.unreachable += 1
-            log.warning("%s", away)
-            if task == BATCH:
-                self._forget(ids[:1])
+    def _undo_stopped(self) -> None:
+        """Where the plan says so, what a stopped wave has moved goes back, once its last batch has ended."""
+        with self.parts.control.read() as db:
+            found = [wave for wave in waves.in_status(db, UNDONE) if wave_flows.undoes_itself(db, wave)]
+            ready = [wave for wave in found if not batches.leased(db, wave.id)]
+        for wave in ready:
+            log.warning("wave %s was stopped: what it moved goes back", wave.name)
+            try:
+                rollbacks.roll_back(self.parts, rollbacks.scope(self.parts, wave=wave.name))
+            except (Unreachable, Transient):
+                raise  # an outage: at the next tick
+            except MigratorError as failed:
+                self._leave_to_people(wave, str(failed))
+
+    def _leave_to_people(self, wave: waves.Wave, why: str) -> None:
+        log.error("wave %s could not be taken back: %s", wave.name, why)
+        said = f"it could not be taken back by itself: {why}"
+        finding = {"check": "rollback", "outcome": "stop", "measured": None, "limit": None, "sentence": said}
+        with self.parts.control.write() as db:
+            waves.note(db, wave.id, findings=[*(wave.findings or []), finding])
+
+    def _ring_all(self, due: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        """Send what is due; where Redis is away the rest is not tried, and all of it is due again."""
+        for place, (task, ids) in enumerate(due):
+            try:
+                self.bell.wake(task, *ids)
+                self.unreachable = 0
+            except Unreachable as away:
+                self.unreachable += 1
+                log.warning("%s", away)
+                self._forget(due[place:])
+                return
 
     def messages_lost(self) -> None:
         """Redis came back empty: whatever was rung for and not taken is due again at once."""
         with self.parts.control.read() as db:
-            ready = [
-                batch.id
+            lost = [
+                (BATCH, (batch.id,))
                 for wave in waves.in_status(db, (Wave.RUNNING,))
-                for batch in batches.of_wave(db, wave.id)
-                if batch.status is Batch.READY
+                for batch in batches.of_wave(db, wave.id, (Batch.READY,))
             ]
-        self._forget(ready)
-        with self.parts.control.write() as db:
-            for wave in waves.in_status(db, (Wave.CHECKING,)):
-                waves.note(db, wave.id, rung_at=None)
+            lost += [(CHECK, (wave.id,)) for wave in waves.in_status(db, (Wave.CHECKING,))]
+        self._forget(lost)
 
-    def _forget(self, batch_ids: Iterable[int]) -> None:
+    def _forget(self, lost: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+        """Messages that did not arrive are due again at once."""
         with self.parts.control.write() as db:
-            batches.forget_ring(db, batch_ids)
+            batches.forget_ring(db, [ids[0] for task, ids in lost if task == BATCH])
+            for wave_id in (ids[0] for task, ids in lost if task == CHECK):
+                waves.note(db, wave_id, rung_at=None)

@@ -28,9 +28,9 @@ class Pulse:
             raise Fenced("the lease of this batch is lost; somebody else may have it")
         self._progress = time.monotonic()
 
-    def renewed(self) -> None:
-        """The database has kept the lease for us."""
-        self._renewed = time.monotonic()
+    def renewed(self, asked_at: float) -> None:
+        """The database has kept the lease for us, from when we asked at the earliest."""
+        self._renewed = asked_at
 
     def lose(self) -> None:
         """The database has given it to somebody else."""
@@ -50,6 +50,7 @@ def beating(parts: Parts, batch: batches.Batch) -> Iterator[Pulse]:
 
     def beat() -> None:
         while not done.wait(lease.total_seconds() / 4) and not pulse.stuck:
+            asked_at = time.monotonic()
             try:
                 with parts.control.write() as db:
                     kept = batches.renew(db, batch, lease, progressed=True)
@@ -58,7 +59,7 @@ def beating(parts: Parts, batch: batches.Batch) -> Iterator[Pulse]:
             if not kept:
                 pulse.lose()
                 return
-            pulse.renewed()
+            pulse.renewed(asked_at)
 
     thread = threading.Thread(target=beat, name=f"lease of batch {batch.id}", daemon=True)
     thread.start()

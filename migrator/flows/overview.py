@@ -130,8 +130,8 @@ def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
 def _at_the_end(found: list[waves.Wave], counts: dict[str, int], open_cases: int) -> str:
     if counts[User.MOVED]:
         first = next((wave.name for wave in found if wave.status is Wave.PASSED), "WAVE")
-        return f"{counts[User.MOVED]} users are moved and not yet live; `migrator wave cut-over {first}`, or --all"
-    if open_cases:
+        return f"{counts[User.MOVED]} users are moved and not yet live; `migrator wave cut-over {first}`, or `all`"
+    if open_cases and counts[User.HELD]:
         return f"{counts[User.HELD]} users are held; decide with `migrator review list`, then `migrator review replay`"
     if counts[User.HELD]:
         return f"{counts[User.HELD]} held users are decided; `migrator review replay`, then `migrator run`"

@@ -10,16 +10,25 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from migrator.errors import MappingInvalid, NotAllowed, Refused
-from migrator.flows import sharing, tiering
+from migrator.errors import MappingInvalid, NotAllowed, Overtaken, Refused
+from migrator.flows import batches, sharing, tiering
 from migrator.flows.parts import Parts
 from migrator.mapping import document, lint, problems, shapes
 from migrator.mapping.model import MappingSet
 from migrator.rollout import pilot, states
 from migrator.rollout import plan as drafts
 from migrator.rollout.gate import Limits
+from migrator.store import batches as wave_batches
 from migrator.store import cases, journal, plans, tiers, users, waves
 
+BY_SET = "excluded by `users.where` in set.yaml"
+AT_WORK = (
+    states.Wave.RUNNING,
+    states.Wave.PAUSING,
+    states.Wave.CHECKING,
+    states.Wave.CANCELLING,
+    states.Wave.ROLLING_BACK,
+)
 MOVED = (states.User.MOVING, states.User.MOVED, states.User.LIVE, states.User.ROLLING_BACK, states.User.SETTLED)
 
 
@@ -92,7 +101,8 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
     """
     set_ = checked_set(parts)
     _ready_for_plan(parts)
-    everybody = _everybody(parts, set_)
+    before, stays = _before(parts)
+    everybody = _everybody(parts, set_).with_columns(pl.col("excluded") | pl.col("key").is_in(list(stays)))
     unowned = _unowned(parts, set_)
     assigned = _assigned(parts, set_, tier_options, everybody)
     with parts.control.read() as db:
@@ -104,7 +114,7 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
     sized = pilot.Pilot(floor=options.pilot_floor, percent=options.pilot_share)
     planned = drafts.waves(movers, options.order, options.gray, salt, options.strategy, sized)
     named = document.parse(set_.texts, parts.folder)  # cases name files as seen from the project
-    shared = sharing.find(parts, named, f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}", movers["user"].to_list())
+    shared = sharing.find(parts, named, f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}", movers["user"].to_list(), decided_in=before)
     held = {user for group in shared for user in group.users}
     draft = Draft(
         plan=None,
@@ -120,7 +130,7 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
     )
     if dry_run:
         return draft
-    plan_id = _store(parts, set_, options, salt, draft, everybody, assigned, planned, shared)
+    plan_id = _store(parts, set_, options, salt, draft, everybody, assigned, planned, shared, stays)
     return replace(draft, plan=plan_id)
 
 
@@ -164,12 +174,33 @@ def _ready_for_plan(parts: Parts) -> None:
         plan = plans.current(db)
         if plan is None or plan.status == "draft":
             return
+        found = waves.of_plan(db, plan.id)
+    for wave in found:  # who was written by a worker that died is in the target, whatever we know of it
+        batches.reconcile(parts, wave.id, parts.actor)
+    with parts.control.read() as db:
         moved = sum(count for _, _, status, count in users.counts(db, plan.id) if status in MOVED)
+    busy = [wave for wave in found if wave.status in AT_WORK]
+    if busy:
+        raise Refused(
+            f"wave {busy[0].name} of plan {plan.id} is {busy[0].status}; "
+            f"pause it with `migrator wave pause {busy[0].name}`, or let it end, before a new plan"
+        )
     if moved:
         raise Refused(
             f"plan {plan.id} has moved {moved} users; finish it with `migrator run`, "
             "or take it back with `migrator rollback all`, before a new plan"
         )
+
+
+def _before(parts: Parts) -> tuple[int | None, dict[str, str]]:
+    """The plan so far, and whom people left out of it: they stay out, with the reason given then."""
+    with parts.control.read() as db:
+        plan = plans.current(db)
+        found = users.of_plan(db, plan.id, (states.User.EXCLUDED,)) if plan else []
+    stays = {one.user_key: one.reason or "" for one in found}
+    return plan.id if plan else None, {
+        key: reason for key, reason in stays.items() if reason != BY_SET and not reason.startswith("gone:")
+    }
 
 
 def _everybody(parts: Parts, set_: MappingSet) -> pl.DataFrame:
@@ -269,13 +300,14 @@ def _store(
     assigned: pl.DataFrame,
     planned: list[drafts.WaveDraft],
     shared: list[sharing.Group],
+    stays: dict[str, str],
 ) -> int:
     counts = {"users": draft.users, "excluded": draft.excluded, "tiers": draft.tiers, "unowned": draft.unowned}
     with parts.control.write() as db:
         now = parts.now()
         before = plans.current(db)
         if before is not None:
-            plans.move(db, before.id, before.status, "superseded")
+            _supersede(db, before)
         plans.keep_set(db, set_.hash, set_.texts, now)
         run = tiers.last_run(db)
         assert run is not None
@@ -292,12 +324,25 @@ def _store(
         )
         wave_of = _store_waves(db, plan_id, planned)
         held = {user: group for group in shared for user in group.users}
-        rows = _user_rows(parts, plan_id, now, everybody, assigned, wave_of, held)
+        rows = _user_rows(parts, plan_id, now, everybody, assigned, wave_of, held, stays)
         users.add(db, rows)
+        if before is not None:
+            cases.carry(db, before.id, plan_id, now)
         cases.open_all(db, [sharing.case(parts, plan_id, group) for group in shared], now)
         plans.finish(db, plan_id, _hash(set_.hash, settings, planned), counts)
         journal.add(db, now, parts.actor, "plan", "plan", plan_id, users=wave_of, waves=len(planned))
     return plan_id
+
+
+def _supersede(db: sa.Connection, plan: plans.Plan) -> None:
+    """A plan gives way to the next one: none of its waves may move anybody, or stand in the way of others."""
+    plans.move(db, plan.id, plan.status, "superseded")
+    for wave in waves.of_plan(db, plan.id):
+        if wave.status in AT_WORK:
+            raise Overtaken(f"wave {wave.name} of plan {plan.id} was started meanwhile; look at `migrator status`")
+        if "cancel" in states.events("wave", wave.status):
+            waves.move(db, wave, states.Wave.CANCELLED)
+            wave_batches.drop_ready(db, wave.id, "the plan was replaced")
 
 
 def _store_waves(db: sa.Connection, plan_id: int, planned: list[drafts.WaveDraft]) -> dict[str, int]:
@@ -326,6 +371,7 @@ def _user_rows(
     assigned: pl.DataFrame,
     wave_of: dict[str, int],
     held: dict[str, sharing.Group],
+    stays: dict[str, str],
 ) -> list[dict[str, Any]]:
     numbers = {row["key"]: row for row in assigned.select("key", "tier", "code", "r", "f", "m").iter_rows(named=True)}
     unknown = {"tier": "none", "code": "000", "r": None, "f": 0, "m": "0"}
@@ -334,7 +380,7 @@ def _user_rows(
         key = person["key"]
         mine = numbers.get(key, unknown)
         status = states.User.EXCLUDED if person["excluded"] else states.User.PLANNED
-        reason = "excluded by `users.where` in set.yaml" if person["excluded"] else None
+        reason = stays.get(key, BY_SET) if person["excluded"] else None
         if key in held:
             status, reason = states.User.HELD, held[key].sentence
         contact = {"email": person["email"], "name": person["name"]}

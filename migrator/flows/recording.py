@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,6 @@ import polars as pl
 import sqlalchemy as sa
 
 from migrator.edges.snapshots import Ref
-from migrator.errors import DatabaseRefused
 from migrator.flows import notices
 from migrator.flows.kept import KeptBatch
 from migrator.flows.parts import Parts
@@ -20,7 +20,15 @@ from migrator.rollout.states import User
 from migrator.store import batches, cases, effects, journal, plans, users, waves
 
 log = logging.getLogger("migrator.batches")
-OPEN = (User.MOVING, User.PLANNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the users of a batch could not be written: a sentence, what it goes by, and the table where there is one."""
+
+    said: str
+    rule: str
+    table: str = ""
 
 
 def record(
@@ -41,12 +49,13 @@ def record(
         if not batches.finish(db, batch, rows):
             log.info("batch %s: the lease was lost after the commit", batch.id)
             return False
-        users.move(db, plan.id, taken, OPEN, after, now, home=home, batch_id=batch.id, fence=kept.fence, reason=None)
-        users.set_generations(db, plan.id, {key: kept.generations[key] for key in taken})
-        users.move(db, plan.id, kept.held, OPEN, User.HELD, now, home="legacy", reason="a review case holds the user")
         users.move(
-            db, plan.id, gone, OPEN, User.EXCLUDED, now, home="legacy", reason="gone: no longer in legacy when claimed"
+            db, plan.id, taken, (User.MOVING,), after, now, home=home, batch_id=batch.id, fence=kept.fence, reason=None
         )
+        users.set_generations(db, plan.id, {key: kept.generations[key] for key in taken})
+        held_for, gone_for = "a review case holds the user", "gone: no longer in legacy when claimed"
+        users.move(db, plan.id, kept.held, (User.MOVING,), User.HELD, now, home="legacy", reason=held_for)
+        users.move(db, plan.id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=gone_for)
         cases.open_all(db, _cases(parts, plan.id, kept), now)
         effects.keep_books(db, batch.id, kept.books)
         effects.keep_warnings(db, batch.id, _warnings(parts, kept))
@@ -77,6 +86,12 @@ def _tell(
     notices.queue(db, parts, plan.id, wave, "delayed", users.some(db, plan.id, held), now)
 
 
+def close_empty(parts: Parts, batch: batches.Batch) -> None:
+    """All users of the batch went elsewhere while it waited."""
+    with parts.control.write() as db:
+        batches.finish(db, batch, 0)
+
+
 def plan_again(db: sa.Connection, parts: Parts, plan_id: int, keys: Iterable[str]) -> None:
     """Users of a batch that was given back wait for the next attempt."""
     users.move(db, plan_id, keys, (User.MOVING,), User.PLANNED, parts.now(), home="legacy")
@@ -88,12 +103,20 @@ def narrow(
     wave: waves.Wave,
     plan: plans.Plan,
     keys: Sequence[str],
-    refused: DatabaseRefused,
+    why: Refusal,
+    *,
+    attempts: int = 0,
+    interruptions: int = 0,
 ) -> Sequence[int]:
-    """Split a refused batch in two; one user alone is failed, with a case. The ids of the halves."""
-    log.warning("batch %s of %s users: %s", batch.id, len(keys), refused)
+    """
+    Split a refused batch in two; one user alone is failed, with a case. The ids of the halves.
+
+    Args:
+        attempts, interruptions: what the halves have used up already, so that the user is found soon.
+    """
+    log.warning("batch %s of %s users: %s", batch.id, len(keys), why.said)
     if len(keys) <= 1:
-        _fail(parts, batch, wave, plan, keys, [_refusal_case(parts, plan.id, key, refused) for key in keys], refused)
+        _fail(parts, batch, wave, plan, keys, [_refusal_case(parts, plan.id, key, why) for key in keys], why.said)
         return ()
     with parts.control.write() as db:
         if not batches.close_split(db, batch):
@@ -101,27 +124,38 @@ def narrow(
         plan_again(db, parts, plan.id, keys)
         half = len(keys) // 2
         found = [
-            batches.add(db, wave.id, batch.ordinal, part, plan.id, ramp=batch.ramp)
+            batches.add(
+                db, wave.id, batch.ordinal, part, plan.id,
+                ramp=batch.ramp, attempts=attempts, interruptions=interruptions,
+            )
             for part in (keys[:half], keys[half:])
-        ]
-        journal.add(db, parts.now(), "worker", "split", "batch", batch.id, cause=str(refused), parts=found)
+        ]  # fmt: skip
+        journal.add(db, parts.now(), "worker", "split", "batch", batch.id, cause=why.said, parts=found)
     return found
 
 
-def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan, findings: pl.DataFrame) -> None:
-    """Users whose rows did not read back as meant are failed; the others of the batch are tried again without them."""
+def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan, findings: pl.DataFrame) -> int:
+    """
+    Users whose rows did not read back as meant are failed; the others of the batch are tried again without them.
+
+    Returns: how many it was about; with none, nothing was done.
+    """
     log.error("batch %s: %s values read back differ from what was meant", batch.id, findings.height)
-    failed = findings["user"].drop_nulls().unique(maintain_order=True).to_list()
-    found = [_difference_case(parts, plan.id, row) for row in findings.unique("user").iter_rows(named=True)]
+    about = findings.drop_nulls("user").unique("user", keep="first", maintain_order=True)
+    failed = about["user"].to_list()
+    found = [_difference_case(parts, plan.id, row) for row in about.iter_rows(named=True)]
+    if not failed:
+        return 0
     with parts.control.write() as db:
         now = parts.now()
         error = "what was read back differs from what was meant"
-        if not batches.give_back(db, batch, error, parts.limits.lease * 0):
-            return
-        users.move(db, plan.id, failed, OPEN, User.FAILED, now, home="legacy", reason=error)
+        if not batches.give_back(db, batch, error, timedelta(0)):
+            return len(failed)
+        users.move(db, plan.id, failed, (User.MOVING,), User.FAILED, now, home="legacy", reason=error)
         plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
         cases.open_all(db, found, now)
         journal.add(db, now, "worker", "fail", "batch", batch.id, users=failed, cause=error)
+    return len(failed)
 
 
 def abort(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan, said: str) -> None:
@@ -145,15 +179,15 @@ def _fail(
     plan: plans.Plan,
     keys: Sequence[str],
     found: list[dict[str, Any]],
-    refused: DatabaseRefused,
+    said: str,
 ) -> None:
     with parts.control.write() as db:
         now = parts.now()
-        if not batches.fail(db, batch, str(refused)):
+        if not batches.fail(db, batch, said):
             return
-        users.move(db, plan.id, keys, OPEN, User.FAILED, now, home="legacy", reason=str(refused))
+        users.move(db, plan.id, keys, (User.MOVING,), User.FAILED, now, home="legacy", reason=said)
         cases.open_all(db, found, now)
-        journal.add(db, now, "worker", "fail", "batch", batch.id, users=keys, wave=wave.name, cause=str(refused))
+        journal.add(db, now, "worker", "fail", "batch", batch.id, users=keys, wave=wave.name, cause=said)
 
 
 def cause(parts: Parts, mapping: str, field: str, rule: str, value: str | None) -> str:
@@ -190,10 +224,8 @@ def _cases(parts: Parts, plan_id: int, kept: KeptBatch) -> list[dict[str, Any]]:
     ]
 
 
-def _refusal_case(parts: Parts, plan_id: int, key: str, refused: DatabaseRefused) -> dict[str, Any]:
-    return _failure_case(
-        parts, plan_id, key, refused.table, refused.constraint or refused.kind, "database", str(refused)
-    )
+def _refusal_case(parts: Parts, plan_id: int, key: str, why: Refusal) -> dict[str, Any]:
+    return _failure_case(parts, plan_id, key, why.table, why.rule, "database", why.said)
 
 
 def _difference_case(parts: Parts, plan_id: int, row: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from migrator.errors import NotFound, Refused
+from migrator.errors import NotFound, Overtaken, Refused
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout import states
@@ -71,7 +71,8 @@ def replay(parts: Parts, *, dry_run: bool = False) -> dict[str, Any]:
     """
     Plan the users again whose cases are all resolved; their waves run on, with the decisions applied.
 
-    Returns: `users` who are on their way again, `waves` they are in, `waiting` users whom another case still holds.
+    Returns: `users` who are on their way again, `waves` they are in, `waiting` users whom another case still holds,
+        `left` users whose wave was cancelled or is being rolled back: they stay held, and so does the decision.
     """
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
@@ -87,27 +88,52 @@ def replay(parts: Parts, *, dry_run: bool = False) -> dict[str, Any]:
         for key, one in held.items():
             if one.wave_id is not None:
                 by_wave.setdefault(one.wave_id, []).append(key)
-        names = [waves.get(db, wave_id).name for wave_id in sorted(by_wave)]
-        outcome = {"users": len(held), "waves": names, "waiting": len(concerned & waiting), "dry_run": dry_run}
-        if dry_run or not held:
+        found = [waves.get(db, wave_id) for wave_id in sorted(by_wave)]
+        going = [wave for wave in found if wave_flows.takes_users(wave)]
+        left = {key for wave in found if wave not in going for key in by_wave[wave.id]}
+        outcome = {
+            "users": len(held) - len(left),
+            "waves": [wave.name for wave in going],
+            "waiting": len(concerned & waiting),
+            "left": len(left),
+            "dry_run": dry_run,
+        }
+        if dry_run:
             return outcome
-        for wave_id, keys in sorted(by_wave.items()):
+        for wave in going:
+            keys = sorted(by_wave[wave.id])
             users.move(db, plan.id, keys, (User.HELD, User.FAILED), User.PLANNED, now, reason=None)
-            wave_flows.replan(parts, db, waves.get(db, wave_id), sorted(keys))
-        cases.replayed(db, [case.id for case in resolved if not set(case.users) & waiting])
-        journal.add(db, now, parts.actor, "replay", "plan", plan.id, users=held, waves=names)
+            wave_flows.replan(parts, db, wave, keys)
+        cases.replayed(db, [case.id for case in resolved if not set(case.users) & (waiting | left)])
+        if going:
+            sent = [key for wave in going for key in by_wave[wave.id]]
+            journal.add(db, now, parts.actor, "replay", "plan", plan.id, users=sent, waves=outcome["waves"])
         return outcome
 
 
 def exclude(parts: Parts, user_key: str, reason: str) -> None:
-    """Leave a user in legacy, with a reason."""
+    """
+    Leave a user in legacy, with a reason.
+
+    Raises:
+        Refused: a batch has the user, or has written the user and died before it could say so.
+    """
+    with parts.target.reading() as reader:
+        written = "move" in reader.ledger([user_key])["op"].to_list()
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
         one = users.get(db, plan.id, user_key)
         if one is None:
             raise NotFound(f'there is no user "{user_key}" in plan {plan.id}')
         after = states.step("user", one.status, "exclude", user_key)
-        users.move(db, plan.id, [user_key], (one.status,), after, now, reason=reason)
+        if one.status is User.MOVING or (one.status is User.PLANNED and written):
+            raise Refused(
+                f"user {user_key} is being moved; look again in a minute with `migrator user show {user_key}`"
+            )
+        if not users.move(db, plan.id, [user_key], (one.status,), after, now, reason=reason):
+            raise Overtaken(
+                f"user {user_key} is no longer {one.status}; look again with `migrator user show {user_key}`"
+            )
         journal.add(db, now, parts.actor, "exclude", "user", user_key, reason=reason)
 
 

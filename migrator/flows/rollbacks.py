@@ -63,8 +63,7 @@ class Scope:
 
 def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> Scope:
     """One user, one wave, or everybody; what a lost worker committed is recorded first."""
-    if user is None:
-        _reconcile(parts, wave)
+    _reconcile(parts, user, wave)
     with parts.control.read() as db:
         plan = plans.require(db)
         if user is not None:
@@ -85,12 +84,18 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
     return Scope(plan, held, whole, len(chosen) - going)
 
 
-def _reconcile(parts: Parts, wave: str | None) -> None:
+def _reconcile(parts: Parts, user: str | None, wave: str | None) -> None:
     with parts.control.read() as db:
         plan = plans.require(db)
-        found = waves.of_plan(db, plan.id) if wave is None else [waves.find(db, plan.id, wave)]
-    for one in found:
-        batch_flows.reconcile(parts, one.id, parts.actor)
+        if user is not None:
+            one = users.get(db, plan.id, user)
+            found = [one.wave_id] if one and one.wave_id else []
+        elif wave is not None:
+            found = [waves.find(db, plan.id, wave).id]
+        else:
+            found = [each.id for each in waves.of_plan(db, plan.id)]
+    for wave_id in found:
+        batch_flows.reconcile(parts, wave_id, parts.actor)
 
 
 def roll_back(
@@ -123,8 +128,9 @@ def _begin(parts: Parts, scope_: Scope) -> None:
     """Nothing may move while users go back; whole waves say so."""
     with parts.control.write() as db:
         touched = {one.wave_id for found in scope_.snapshots.values() for one in found}
-        for wave_id in sorted(one for one in touched if one is not None):
-            wave = waves.get(db, wave_id)
+        concerned = touched | {wave.id for wave in scope_.waves}  # one that moves its first users now, too
+        for wave_id in sorted(one for one in concerned if one is not None):
+            wave = waves.get(db, wave_id, stays=True)
             running = batches.leased(db, wave_id)
             if running or wave.status in (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING):
                 raise Refused(
@@ -133,7 +139,8 @@ def _begin(parts: Parts, scope_: Scope) -> None:
                 )
         for wave in scope_.waves:
             now = waves.get(db, wave.id)
-            if now.id in touched and now.status is not Wave.ROLLING_BACK:
+            # users who were refused before may be left in a wave that has been rolled back, or waits to start again
+            if now.id in touched and "roll back" in states.events("wave", now.status):
                 waves.move(db, now, states.step("wave", now.status, "roll back", now.name))
         keys = [one.user_key for found in scope_.snapshots.values() for one in found]
         users.move(db, scope_.plan.id, keys, CAN_GO_BACK, User.ROLLING_BACK, parts.now())

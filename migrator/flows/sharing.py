@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from migrator.flows import reading
 from migrator.flows.parts import Parts
 from migrator.mapping import compare, compile, shapes, walk
 from migrator.mapping.model import Mapping, MappingSet
@@ -31,9 +32,14 @@ class Group:
         return f"shares {', '.join(self.columns)} with {len(self.users) - 1} other user(s); it must be unique in the target"
 
 
-def find(parts: Parts, set_: MappingSet, as_of: str, user_keys: Sequence[str]) -> list[Group]:
+def find(
+    parts: Parts, set_: MappingSet, as_of: str, user_keys: Sequence[str], *, decided_in: int | None = None
+) -> list[Group]:
     """
     Compare every unique key that is computed from users, over all users.
+
+    Args:
+        decided_in: The plan whose decisions about users hold for them here, too.
 
     Cost: one read and one mapping of the mappings on the users' table.
     """
@@ -42,7 +48,7 @@ def find(parts: Parts, set_: MappingSet, as_of: str, user_keys: Sequence[str]) -
         keys = _unique_keys(parts, set_, mapping)
         if keys:
             columns = list(dict.fromkeys(name for key in keys for name in key))
-            rows = _computed(parts, set_, mapping, columns, as_of, user_keys)
+            rows = _computed(parts, set_, mapping, columns, as_of, user_keys, decided_in)
             for key in keys:
                 groups += _groups(mapping, key, rows)
     return groups
@@ -84,10 +90,17 @@ def _unique_keys(parts: Parts, set_: MappingSet, mapping: Mapping) -> list[tuple
 
 
 def _computed(
-    parts: Parts, set_: MappingSet, mapping: Mapping, columns: list[str], as_of: str, user_keys: Sequence[str]
+    parts: Parts,
+    set_: MappingSet,
+    mapping: Mapping,
+    columns: list[str],
+    as_of: str,
+    user_keys: Sequence[str],
+    decided_in: int | None,
 ) -> pl.DataFrame:
     alone = replace(set_, mappings={mapping.name: mapping})
-    context = Context(plan_id="0", as_of=as_of)
+    overrides = reading.overrides(parts, decided_in, user_keys) if decided_in is not None else ()
+    context = Context(plan_id="0", as_of=as_of, overrides=overrides)
     table = parts.target_schema.tables[mapping.target.table]
     # Looking for what is shared must not be stopped by it: two sharers in one chunk are not rejects here.
     bare = replace(table, uniques=())

@@ -30,6 +30,7 @@ from migrator.store import effects, journal, leases, plans, users, waves
 log = logging.getLogger("migrator.verify")
 IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
 SHOWN = 1000  # differences listed; all are counted
+LONG = 3  # leases of a batch that the check of a wave holds on for, between two snapshots
 
 
 @dataclass
@@ -103,15 +104,26 @@ def verify(
 
 
 def check_wave(parts: Parts, wave_id: int, owner: str) -> None:
-    """Verify a wave for its gate and store the result; somebody else may be at it already."""
+    """Verify a wave for its gate and store the result; somebody else may be at it already, or it is checked no more."""
     with parts.control.write() as db:
         wave = waves.get(db, wave_id)
-        if not leases.acquire(db, f"check:{wave_id}", owner, parts.limits.lease * 10):
+        if wave.status is not states.Wave.CHECKING:
             return
-    try:
-        found = verify(parts, scope(parts, wave=wave.name), drift=False)
+        if not leases.acquire(db, f"check:{wave_id}", owner, parts.limits.lease * LONG):
+            return
+
+    def still_ours(_users: int) -> None:
         with parts.control.write() as db:
-            store(parts, db, wave.plan_id, found, wave_id)
+            if not leases.acquire(db, f"check:{wave_id}", owner, parts.limits.lease * LONG):
+                raise Transient("somebody else verifies it by now")
+
+    try:
+        found = verify(parts, scope(parts, wave=wave.name), drift=False, progress=still_ours)
+        with parts.control.write() as db:
+            now = waves.get(db, wave_id, stays=True)
+            # what moved since we began was not looked at: that is for the check after it
+            if now.status is states.Wave.CHECKING and now.checking_at == wave.checking_at:
+                store(parts, db, wave.plan_id, found, wave_id)
     except (Unreachable, Transient) as passing:
         log.warning("wave %s is verified again later: %s", wave.name, passing)
     except Exception as failed:  # noqa: BLE001 (a gate that cannot measure holds, it does not wait for ever)
@@ -126,7 +138,9 @@ def _hold_unmeasured(parts: Parts, wave_id: int, cause: str) -> None:
     said = f"the wave could not be verified ({cause}); see the log of the worker"
     finding = {"check": "measurement", "outcome": "hold", "measured": None, "limit": None, "sentence": said}
     with parts.control.write() as db:
-        wave = waves.get(db, wave_id)
+        wave = waves.get(db, wave_id, stays=True)
+        if wave.status is not states.Wave.CHECKING:
+            return
         after = states.step("wave", wave.status, "hold", wave.name)
         waves.move(db, wave, after, verdict="hold", findings=[finding])
         journal.add(db, parts.now(), "gate", "hold", "wave", wave.name, findings=[finding])
@@ -193,7 +207,7 @@ def _differences(reader: Reader, whose: TableRows) -> Iterator[tuple[str, pl.Dat
 def _drift(
     parts: Parts, set_: MappingSet, kept: KeptBatch, keys: Sequence[str], homes: Mapping[str, str], result: Verified
 ) -> None:
-    """Users whose legacy rows are not what was read; no news once they are served by the target and legacy is left."""
+    """Users whose legacy rows are not what was read, with their home: once it is the target, legacy is only history."""
     now = reading.read(parts, set_, keys, Context(kept.plan_id, kept.as_of))
     hashes = dict(compare.source_hashes(now.sources).iter_rows())
     for key in keys:

@@ -14,11 +14,12 @@ from migrator.flows.parts import Parts
 from migrator.flows.planning import PlanOptions
 from migrator.rollout import breaker, buckets, gate, states
 from migrator.rollout import plan as drafts
-from migrator.rollout.states import User, Wave
-from migrator.store import batches, effects, journal, measures, plans, users, waves
+from migrator.rollout.states import Batch, User, Wave
+from migrator.store import batches, cases, effects, journal, measures, plans, users, waves
 
 ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
 ENDED = (Wave.PASSED, Wave.CANCELLED, Wave.ROLLED_BACK)
+OPEN_BATCH = (Batch.READY, Batch.RUNNING)
 
 
 def find(db: sa.Connection, name: str) -> waves.Wave:
@@ -63,7 +64,7 @@ def cancel(parts: Parts, name: str) -> waves.Wave:
     with parts.control.write() as db:
         wave, now = find(db, name), parts.now()
         waves.move(db, wave, states.step("wave", wave.status, "cancel", wave.name))
-        batches.drop_ready(db, wave.id)
+        batches.drop_ready(db, wave.id, "the wave was cancelled")
         journal.add(db, now, parts.actor, "cancel", "wave", wave.name)
         _drained(parts, db, waves.get(db, wave.id), now)
         return waves.get(db, wave.id)
@@ -74,7 +75,7 @@ def override(parts: Parts, name: str, reason: str) -> waves.Wave:
     with parts.control.write() as db:
         wave, now = find(db, name), parts.now()
         _refuse_after_stop(wave)
-        if any(count for status, count in _open_batches(db, wave).items() if status != "done"):
+        if _unfinished(db, wave):
             raise Refused(f"wave {wave.name} still has batches to run; `migrator wave resume {wave.name}` first")
         waves.move(db, wave, states.step("wave", wave.status, "override", wave.name), verdict="override", ended_at=now)
         journal.add(
@@ -88,7 +89,7 @@ def retry(parts: Parts, name: str) -> int:
     """Send failed and rolled-back users of a wave on their way again; how many. `all`: every wave that has some."""
     with parts.control.write() as db:
         plan = plans.require(db)
-        found = waves.of_plan(db, plan.id) if name == "all" else [find(db, name)]
+        found = [one for one in waves.of_plan(db, plan.id) if takes_users(one)] if name == "all" else [find(db, name)]
         sent = sum(_retry(parts, db, wave) for wave in found)
     if not sent:
         raise Refused(f"no user of {'any wave' if name == 'all' else f'wave {name}'} is failed or rolled back")
@@ -99,33 +100,40 @@ def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str
     """Give users who were planned again a batch, and bring their wave to where it hands batches out."""
     if wave.status in (Wave.APPROVED, Wave.DRAFT, Wave.ROLLED_BACK):
         return  # batches are cut at the start
+    if not takes_users(wave):
+        raise Refused(f"wave {wave.name} is {wave.status}; {_no_way(wave)}")
     if wave.status in (Wave.PASSED, Wave.HELD, Wave.CHECKING):
         waves.move(db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None)
-    elif wave.status in (Wave.CANCELLED, Wave.CANCELLING):
-        raise Refused(f"wave {wave.name} was cancelled; its users stay in legacy until the next plan")
     ordinal = batches.last_ordinal(db, wave.id)
     size = PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
     for place, part in enumerate(drafts.batches(list(keys), size), start=1):
         batches.add(db, wave.id, ordinal + place, part, wave.plan_id, ramp=False)
 
 
+def takes_users(wave: waves.Wave) -> bool:
+    """Whether users of the wave may still be sent on their way."""
+    return wave.status not in (Wave.CANCELLED, Wave.CANCELLING, Wave.ROLLING_BACK)
+
+
 def cut_over(parts: Parts, name: str) -> int:
-    """Serve the moved users of a wave from the target; how many."""
+    """Serve the moved users of a wave from the target; how many. `all`: of every wave that no gate has stopped."""
     with parts.control.write() as db:
-        wave, now = find(db, name), parts.now()
-        moved = users.of_wave(db, wave.id, (User.MOVED,))
-        if not moved:
-            raise Refused(f"wave {wave.name} has no user who is moved and not yet live")
-        keys = [user.user_key for user in moved]
-        users.move(db, wave.plan_id, keys, (User.MOVED,), User.LIVE, now, home="target")
-        notices.queue(db, parts, wave.plan_id, wave, "done", moved, now)
-        journal.add(db, now, parts.actor, "cut over", "wave", wave.name, users=keys, live=len(keys))
-        return len(keys)
+        plan = plans.require(db)
+        if name == "all":
+            found = [wave for wave in waves.of_plan(db, plan.id) if not _stopped(wave)]
+        else:
+            found = [find(db, name)]
+            _refuse_after_stop(found[0])
+        live = sum(_cut_over(parts, db, wave) for wave in found)
+    if not live:
+        raise Refused(f"{'no wave' if name == 'all' else f'wave {name}'} has a user who is moved and not yet live")
+    return live
 
 
 def cut(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
     """Cut the planned users of a wave into batches: a ramp in bucket order, the rest by key."""
     plan = plans.get(db, wave.plan_id)
+    batches.drop_ready(db, wave.id, "the wave was cut anew")
     options = PlanOptions.of(plan)
     planned = [user.user_key for user in users.of_wave(db, wave.id, (User.PLANNED,))]
     ordered = buckets.ranked(plan.salt, "pilot" if wave.stage == "pilot" else "gray", planned)
@@ -135,16 +143,25 @@ def cut(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
         batches.add(db, wave.id, first + place, part, plan.id, ramp=place < ramp)
 
 
-def tick(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
-    """Let one active wave take the step that its batches and the clock allow."""
+def tick(parts: Parts, db: sa.Connection, wave: waves.Wave, seen: dict[int, dict[str, int]] | None = None) -> None:
+    """
+    Let one active wave take the step that its batches and the clock allow.
+
+    Args:
+        seen: how many batches of each wave had ended when the breaker last looked; it looks when that has changed.
+    """
     now = parts.now()
     if wave.status in (Wave.PAUSING, Wave.CANCELLING):
         _drained(parts, db, wave, now)
     elif wave.status is Wave.RUNNING:
-        tripped = _breaker(parts, db, wave)
+        ended = {status: count for status, count in _batches(db, wave).items() if status not in OPEN_BATCH}
+        tripped = None if seen is not None and seen.get(wave.id) == ended else _breaker(parts, db, wave)
         if tripped:
             _hold(db, wave, now, gate.worst([tripped]))
-        elif not _unfinished(db, wave):
+            return
+        if seen is not None:
+            seen[wave.id] = ended
+        if not _unfinished(db, wave):
             waves.move(db, wave, states.step("wave", wave.status, "drained", wave.name), checking_at=now, rung_at=None)
     elif wave.status is Wave.CHECKING:
         _decide(parts, db, wave, now)
@@ -191,9 +208,25 @@ def require_go(wave: waves.Wave) -> None:
         raise GateHolds(held_sentence(wave))
 
 
+def undoes_itself(db: sa.Connection, wave: waves.Wave) -> bool:
+    """Whether the plan says `on_stop: rollback_wave`, the wave was stopped, and somebody of it is in the target."""
+    tried = any(finding["check"] == "rollback" for finding in wave.findings or [])
+    if wave.verdict != "stop" or wave.status not in (Wave.HELD, Wave.ROLLING_BACK) or tried:
+        return False
+    if plans.get(db, wave.plan_id).settings.get("on_stop") != "rollback_wave":
+        return False
+    numbers = measures.wave_numbers(db, wave.id)
+    return bool(numbers.moved or numbers.rolling_back)
+
+
 def held_sentence(wave: waves.Wave) -> str:
-    """Why a wave is held and what goes on from here."""
+    """Why a wave is held, or was stopped and rolled back, and what goes on from here."""
     said = "; ".join(finding["sentence"] for finding in wave.findings or []) or "no reason is recorded"
+    if wave.status is Wave.ROLLED_BACK:
+        return (
+            f"wave {wave.name} was stopped and rolled back: {said}. "
+            f"Now: find the cause, then `migrator wave retry {wave.name}`"
+        )
     if wave.verdict == "stop":
         after = f"roll it back with `migrator rollback wave {wave.name}`, or cancel it with `migrator wave cancel {wave.name}`"
     else:
@@ -221,13 +254,12 @@ def _drained(parts: Parts, db: sa.Connection, wave: waves.Wave, now: datetime) -
         waves.move(db, wave, after, **({"ended_at": now} if after is Wave.CANCELLED else {}))
 
 
-def _open_batches(db: sa.Connection, wave: waves.Wave) -> dict[str, int]:
-    found = batches.counts(db, [wave.id]).get(wave.id, {})
-    return {status: count for status, count in found.items() if status in ("ready", "running")}
+def _batches(db: sa.Connection, wave: waves.Wave) -> dict[str, int]:
+    return batches.counts(db, [wave.id]).get(wave.id, {})
 
 
 def _unfinished(db: sa.Connection, wave: waves.Wave) -> int:
-    return sum(_open_batches(db, wave).values())
+    return sum(count for status, count in _batches(db, wave).items() if status in OPEN_BATCH)
 
 
 def _refuse_beside_others(db: sa.Connection, wave: waves.Wave) -> None:
@@ -236,15 +268,37 @@ def _refuse_beside_others(db: sa.Connection, wave: waves.Wave) -> None:
         raise Refused(f"wave {others[0].name} is {others[0].status}; one wave at a time: finish or cancel it first")
 
 
+def _stopped(wave: waves.Wave) -> bool:
+    return wave.status is Wave.HELD and wave.verdict == "stop"
+
+
 def _refuse_after_stop(wave: waves.Wave) -> None:
-    if wave.status is Wave.HELD and wave.verdict == "stop":
+    if _stopped(wave):
         raise Refused(held_sentence(wave))
+
+
+def _no_way(wave: waves.Wave) -> str:
+    if wave.status is Wave.ROLLING_BACK:
+        return f"`migrator rollback wave {wave.name}` ends that first"
+    return "its users stay in legacy until the next plan"
+
+
+def _cut_over(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
+    moved, now = users.of_wave(db, wave.id, (User.MOVED,)), parts.now()
+    if not moved:
+        return 0
+    keys = [user.user_key for user in moved]
+    users.move(db, wave.plan_id, keys, (User.MOVED,), User.LIVE, now, home="target")
+    notices.queue(db, parts, wave.plan_id, wave, "done", moved, now)
+    journal.add(db, now, parts.actor, "cut over", "wave", wave.name, users=keys, live=len(keys))
+    return len(keys)
 
 
 def _retry(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
     again = (User.FAILED, User.ROLLED_BACK)
     keys = [user.user_key for user in users.of_wave(db, wave.id, again)]
-    if not keys:
+    left = users.of_wave(db, wave.id, (User.PLANNED,)) if wave.status is Wave.ROLLED_BACK else []
+    if not keys and not left:
         return 0
     now = parts.now()
     users.move(db, wave.plan_id, keys, again, User.PLANNED, now, reason=None, home="legacy")
@@ -255,7 +309,7 @@ def _retry(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
     else:
         replan(parts, db, wave, keys)
     journal.add(db, now, parts.actor, "retry", "wave", wave.name, users=keys, retried=len(keys))
-    return len(keys)
+    return len(keys) + len(left)
 
 
 def _breaker(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Finding | None:
@@ -276,10 +330,12 @@ def _too_many_rejects(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate
     limits = {name: one.abort_above for name, one in set_.mappings.items() if one.abort_above is not None}
     if not limits:
         return None
+    open_rows = cases.open_rows(db, wave.id)  # not the books: what was decided since holds nothing up
     for name, book in effects.books_of(db, [wave.id]).items():
-        share = book.review / book.read if book.read else 0.0
+        waiting = open_rows.get(name, 0)
+        share = waiting / book.read if book.read else 0.0
         if name in limits and share > limits[name]:
-            said = f"{book.review} of {book.read} rows of {name} wait for review ({share:.1%}, `limits.abort_above` is {limits[name]:.1%})"
+            said = f"{waiting} of {book.read} rows of {name} wait for review ({share:.1%}, `limits.abort_above` is {limits[name]:.1%})"
             return gate.Finding("rejects", gate.Outcome.HOLD, share, limits[name], said)
     return None
 

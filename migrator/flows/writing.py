@@ -94,7 +94,8 @@ def write(
         before: the before-images as the snapshot has them.
 
     Returns:
-        The users written. A user whom a newer generation has touched is left out, with all rows.
+        The users written: all of them. Where a newer generation has touched one since we looked, nobody is written
+        (Transient): everyone of a batch must come out of it with a status.
 
     Raises:
         Fenced, Transient, DatabaseRefused, InDoubt, ReadBackDiffers: nothing was written (InDoubt: ask the ledger).
@@ -105,8 +106,7 @@ def write(
         writer.fence(claim)
         taken = writer.take(claim, users)
         if len(taken) < users.height:
-            rows = {name: frame.filter(pl.col("__user").is_in(taken)) for name, frame in rows.items()}
-            whose = TableRows(set_, tables, rows)
+            raise Transient(f"{users.height - len(taken)} users were touched by somebody else; the batch is read again")
         _unchanged(writer, whose, tables, before)
         pulse.progress()
         for table in whose.order:

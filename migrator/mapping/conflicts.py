@@ -29,7 +29,8 @@ def meetings(set_: MappingSet, target: Schema) -> Iterator[Meeting]:
     """Every key of every mapping whose columns the mapping sets: where to look before writing."""
     for name, document in set_.mappings.items():
         table = target.tables[document.target.table]
-        wanted = [table.key, *table.uniques]
+        # a unique key around the primary key meets nothing that the primary key does not
+        wanted = [table.key, *(key for key in table.uniques if not set(table.key) <= set(key))]
         if document.target.on_conflict:
             wanted.append(document.target.on_conflict.match)
         for columns in dict.fromkeys(tuple(key) for key in wanted if key):

@@ -13,8 +13,6 @@ from migrator.rollout.states import Batch as Status
 from migrator.store.control import clock
 from migrator.store.tables import batches, users
 
-IDLE = (Status.READY.value,)
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -45,11 +43,27 @@ def _batch(row: Any) -> Batch:
     return Batch(**{**row, "status": Status(row["status"])})
 
 
-def add(db: sa.Connection, wave_id: int, ordinal: int, user_keys: Sequence[str], plan_id: int, *, ramp: bool) -> int:
-    """Store a ready batch and put its users into it; its id."""
+def add(
+    db: sa.Connection,
+    wave_id: int,
+    ordinal: int,
+    user_keys: Sequence[str],
+    plan_id: int,
+    *,
+    ramp: bool,
+    attempts: int = 0,
+    interruptions: int = 0,
+) -> int:
+    """Store a ready batch and put its users into it; its id. A part of another inherits what that has used up."""
     inserted = db.execute(
         sa.insert(batches).values(
-            wave_id=wave_id, ordinal=ordinal, ramp=ramp, users=len(user_keys), status=Status.READY.value
+            wave_id=wave_id,
+            ordinal=ordinal,
+            ramp=ramp,
+            users=len(user_keys),
+            status=Status.READY.value,
+            attempts=attempts,
+            interruptions=interruptions,
         )
     ).inserted_primary_key
     assert inserted is not None

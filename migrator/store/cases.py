@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from migrator.errors import NotFound
 from migrator.rollout.states import Case as Status
-from migrator.store.tables import case_users, cases
+from migrator.store.tables import case_users, cases, users
 
 IDENTITY = ("plan_id", "mapping", "source_key", "item_key", "field", "rule")
 
@@ -160,6 +160,35 @@ def replayed(db: sa.Connection, case_ids: Sequence[int]) -> None:
             .where(cases.c.id.in_(case_ids[start : start + 5000]), cases.c.status == Status.RESOLVED.value)
             .values(status=Status.REPLAYED.value)
         )
+
+
+def open_rows(db: sa.Connection, wave_id: int) -> dict[str, int]:
+    """Per mapping, how many source rows of a wave's users wait for a decision."""
+    query = (
+        sa.select(cases.c.mapping, sa.func.count(cases.c.source_key.distinct()))
+        .join(case_users, case_users.c.case_id == cases.c.id)
+        .join(users, sa.and_(users.c.plan_id == cases.c.plan_id, users.c.user_key == case_users.c.user_key))
+        .where(users.c.wave_id == wave_id, cases.c.status == Status.OPEN.value)
+        .group_by(cases.c.mapping)
+    )
+    return {mapping: count for mapping, count in db.execute(query)}
+
+
+def carry(db: sa.Connection, before_id: int, plan_id: int, now: datetime) -> int:
+    """What was decided under an earlier plan is decided under the next one, too; how many decisions."""
+    decided = [Status.RESOLVED.value, Status.REPLAYED.value]
+    query = sa.select(cases).where(cases.c.plan_id == before_id, cases.c.status.in_(decided)).order_by(cases.c.id)
+    found = db.execute(query).mappings().all()
+    named = _users(db, [row["id"] for row in found])
+    for row in found:
+        values = {name: value for name, value in row.items() if name != "id"}
+        again = {"plan_id": plan_id, "status": Status.REPLAYED.value, "last_seen": now}
+        inserted = db.execute(sa.insert(cases).values(**values | again)).inserted_primary_key
+        assert inserted is not None
+        people = [{"case_id": int(inserted[0]), "user_key": key} for key in named.get(row["id"], [])]
+        if people:
+            db.execute(sa.insert(case_users), people)
+    return len(found)
 
 
 def open_users(db: sa.Connection, plan_id: int) -> set[str]:

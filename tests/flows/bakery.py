@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from migrator.store import batches as batch_store
 from migrator.store import plans, tables
 from migrator.store import waves as wave_store
 from migrator.store.control import Control
+from tests.flows.memory import a_control
 
 SET = """
 set: bakery
@@ -80,19 +82,21 @@ class Ears:
 
 
 class Bakery:
-    """The bakery in a folder: SQLite everywhere unless a target is given."""
+    """The bakery in a folder: SQLite everywhere unless a target is given. An existing folder is opened as it is."""
 
     def __init__(self, folder: Path, *, customers: int = 30, target: Database | None = None) -> None:
         self.folder = folder
+        new = not (folder / "legacy.db").exists()
         folder.mkdir(parents=True, exist_ok=True)
         mappings = folder / "mappings"
-        mappings.mkdir(exist_ok=True)
-        for name, text in (("set", SET), ("accounts", ACCOUNTS), ("orders", ORDERS)):
-            (mappings / f"{name}.yaml").write_text(text, encoding="utf-8")
-        self._fill(customers)
-        key = ProjectKey.create(folder / "project.key")
+        if new:
+            mappings.mkdir()
+            for name, text in (("set", SET), ("accounts", ACCOUNTS), ("orders", ORDERS)):
+                (mappings / f"{name}.yaml").write_text(text, encoding="utf-8")
+            self._fill(customers)
+        key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
         self.parts = Parts(
-            control=Control(f"sqlite:///{folder / 'control.db'}"),
+            control=a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
             legacy=connect(f"sqlite:///{folder / 'legacy.db'}", None, "legacy"),
             target=target or connect(f"sqlite:///{folder / 'target.db'}", None, "target"),
             snapshots=Snapshots(folder / "snapshots", key),
@@ -101,8 +105,17 @@ class Bakery:
             limits=Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
             actor="tester",
         )
-        self.parts.control.upgrade()
-        self.parts.target.prepare()
+        if new:
+            self.parts.target.prepare()
+
+    def copy(self, folder: Path) -> Bakery:
+        """Another bakery that stands where this one stands now."""
+        shutil.copytree(self.folder, folder)
+        return Bakery(folder)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.parts.control.close(), self.parts.legacy.close(), self.parts.target.close()
 
     def _fill(self, customers: int) -> None:
         with self.legacy() as db:

@@ -13,11 +13,9 @@ from tests.flows.bakery import Bakery
 from tests.flows.plug import Plug, Power, plugged
 
 
-def _moved(folder: Path, cut_after: int | None = None) -> tuple[int, object]:
+def _moved(started: Bakery, folder: Path, cut_after: int | None = None) -> tuple[int, object]:
     """Move the bakery; when *cut_after* effects are done the power goes, and somebody else begins again."""
-    bakery = Bakery(folder)
-    bakery.plan()
-    waves.start(bakery.parts, "whole")
+    bakery = started.copy(folder)
     plug = Plug()
     plug.limit = cut_after
     try:
@@ -25,14 +23,18 @@ def _moved(folder: Path, cut_after: int | None = None) -> tuple[int, object]:
     except Power:
         bakery.lose_leases()
         bakery.run()
+    bakery.close()
     return plug.used, (bakery.rows(), bakery.ledger(), bakery.users(), bakery.wave().status)
 
 
 def test_a_run_that_was_cut_off_anywhere_ends_as_if_it_never_was(tmp_path: Path) -> None:
-    effects, whole = _moved(tmp_path / "whole")
+    started = Bakery(tmp_path / "started", customers=16)
+    started.plan(batch_users=10)
+    waves.start(started.parts, "whole")
+    effects, whole = _moved(started, tmp_path / "whole")
     assert effects > 8
     for cut_after in range(effects):
-        assert _moved(tmp_path / str(cut_after), cut_after)[1] == whole, f"differs when cut after {cut_after} effects"
+        assert _moved(started, tmp_path / str(cut_after), cut_after)[1] == whole, f"differs when cut after {cut_after} effects"
 
 
 def test_everybody_arrives_with_every_value(tmp_path: Path) -> None:

@@ -92,9 +92,11 @@ def test_rows_that_were_there_before_stay(tmp_path: Path) -> None:
 
 
 def test_a_rollback_that_was_cut_off_anywhere_ends_as_if_it_never_was(tmp_path: Path) -> None:
+    moved = Bakery(tmp_path / "moved", customers=12)
+    moved.move(batch_users=8)
+
     def rolled_back(folder: Path, cut_after: int | None) -> tuple[int, object]:
-        bakery = Bakery(folder, customers=12)
-        bakery.move()
+        bakery = moved.copy(folder)
         plug = Plug()
         plug.limit = cut_after
         try:
