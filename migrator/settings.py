@@ -178,6 +178,14 @@ CHOICES = {
     ("plan", "on_stop"): ("pause", "rollback_wave"),
     ("notices", "sender"): ("file", "smtp"),
 }
+#: Below these nothing would ever be moved.
+LEAST: dict[tuple[str, str], Any] = {
+    ("batches", "users"): 1,
+    ("batches", "attempts"): 1,
+    ("batches", "interruptions"): 1,
+    ("batches", "lease"): timedelta(seconds=5),
+    ("batches", "ring_again"): timedelta(seconds=1),
+}
 
 
 def duration(text: str) -> timedelta:
@@ -251,7 +259,7 @@ def _section(
             continue
         try:
             values[item.name] = _convert(raw, hints[item.name], path.parent)
-            _check_choice(name, key, values[item.name])
+            _check(name, key, values[item.name])
         except (ValueError, TypeError) as exc:
             problems.append(f"{where}: {exc}")
     problems += _unknown(path, f"key in [{name}]", given, [item.name.rstrip("_") for item in fields(kind)])
@@ -314,6 +322,11 @@ def _list(raw: Any, one: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 
 def _table(raw: Any) -> Mapping[str, Any]:
+    if isinstance(raw, str):  # from the environment
+        try:
+            raw = tomllib.loads(f"table = {raw}")["table"]
+        except tomllib.TOMLDecodeError:
+            pass
     if not isinstance(raw, dict):
         raise TypeError(f"must be a table such as {{ quantile = 0.8 }}, not {raw!r}")
     return raw
@@ -334,10 +347,13 @@ def _convert(raw: Any, hint: Any, root: Path) -> Any:
     return converters[hint](raw)
 
 
-def _check_choice(section: str, key: str, value: Any) -> None:
+def _check(section: str, key: str, value: Any) -> None:
     allowed = CHOICES.get((section, key))
     if allowed and value not in allowed:
         raise ValueError(f'must be one of {", ".join(allowed)}, not "{value}"')
+    least = LEAST.get((section, key))
+    if least is not None and value < least:
+        raise ValueError(f"must be at least {least if isinstance(least, int) else f'{least.seconds}s'}")
 
 
 def _unknown(path: Path, noun: str, given: Mapping[str, Any], known: Any) -> list[str]:

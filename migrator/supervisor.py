@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("migrator.supervisor")
 STOP_PATIENCE = 120.0  # seconds for a running batch to end
+AT_ONCE = 0.2  # seconds for a worker that has nothing to do
 TOO_SOON = 20.0  # seconds; a child that dies earlier did not start properly
 TRIES = 5
 SEEN_EVERY = 5.0  # seconds between the signs of life in the control database
@@ -82,7 +83,7 @@ class Supervisor:
     def stop(self) -> None:
         """Let running batches end, then end everything that we started."""
         if "celery" in self._known:
-            processes.end(self._known["celery"], STOP_PATIENCE)
+            processes.end(self._known["celery"], STOP_PATIENCE if self._busy() else AT_ONCE)
         try:
             self._say_goodbye()
         except MigratorError as away:
@@ -91,6 +92,16 @@ class Supervisor:
             self.redis.stop()
         if self.record_is_ours():
             self.record.unlink(missing_ok=True)
+
+    def _busy(self) -> bool:
+        """Whether a worker may be in the middle of something; where we cannot know, it may."""
+        from migrator.store import batches, leases, outbox
+
+        try:
+            with self.runtime.control.read() as db:
+                return bool(batches.leased(db) or leases.any_held(db, "check:") or outbox.claimed(db))
+        except MigratorError:
+            return True
 
     def record_is_ours(self) -> bool:
         """Whether the file of running processes is the one we wrote."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from migrator.flows.parts import Parts
-from migrator.mapping import compile
-from migrator.mapping.model import MappingSet
+from migrator.mapping import compile, walk
+from migrator.mapping.model import MappingSet, Number
 from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
 from migrator.mapping.schema import Table
+
+COUNTED = ("read", "filtered", "expanded", "folded")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,7 @@ class KeptBatch:
             "fence": self.fence,
             "users": list(self.users),
             "held": list(self.held),
-            "counts": {
-                name: {part: getattr(rows, part) for part in ("read", "filtered", "expanded", "folded")}
-                for name, rows in self.sources.items()
-            },
+            "counts": {name: {part: getattr(rows, part) for part in COUNTED} for name, rows in self.sources.items()},
             "overrides": [asdict(one) for one in self.overrides],
             "books": {name: asdict(book) for name, book in self.books.items()},
             "read_hashes": self.read_hashes,
@@ -93,6 +92,16 @@ class KeptBatch:
             columns=manifest["columns"],
         )
 
+    def only(self, users: Sequence[str]) -> KeptBatch:
+        """The same batch with the rows of some of its users; its books stay those of all."""
+        mine = pl.col("__user").is_in(users)
+        return replace(
+            self,
+            users=tuple(users),
+            sources={name: replace(rows, frame=rows.frame.filter(mine)) for name, rows in self.sources.items()},
+            keys={name: frame.filter(mine) for name, frame in self.keys.items()},
+        )
+
     def meant(self, parts: Parts, set_: MappingSet) -> dict[str, pl.DataFrame]:
         """
         Map the kept source rows again: per mapping exactly the rows that were written, under the mapping of that time.
@@ -100,6 +109,54 @@ class KeptBatch:
         context = Context(self.plan_id, self.as_of, self.overrides, self.references)
         mapped = compile.apply(set_, parts.target_schema, self.sources, context)
         return {name: rows_of(mapped, name, keys) for name, keys in self.keys.items()}
+
+
+def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
+    """Whether two batches can be mapped as one and give the same rows: same frames, same references, no numbering."""
+    if any(
+        isinstance(spot.rule.source, Number) for document in set_.mappings.values() for spot in walk.spots(document)
+    ):
+        return False
+    same = (one.plan_id, one.as_of, one.columns) == (other.plan_id, other.as_of, other.columns)
+    frames, others = one.frames(), other.frames()
+    return (
+        same
+        and frames.keys() == others.keys()
+        and all(frames[name].schema == others[name].schema for name in frames)
+        and all(one.references[name].equals(other.references[name]) for name in one.references)
+    )
+
+
+def together(batches: Sequence[KeptBatch]) -> KeptBatch:
+    """Several alike batches as one: mapping has a fixed price per batch, and many are small."""
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    stacked = {
+        name: pl.concat([one.frames()[name] for one in batches])
+        for name in first.frames()
+        if not name.startswith("reference/")
+    }
+    return replace(
+        first,
+        users=tuple(user for one in batches for user in one.users),
+        held=tuple(user for one in batches for user in one.held),
+        sources={
+            name: SourceRows(
+                frame=stacked[f"source/{name}"],
+                findings=stacked[f"shaped/{name}"],
+                **{part: sum(getattr(one.sources[name], part) for one in batches) for part in COUNTED},
+            )
+            for name in first.sources
+        },
+        overrides=tuple(override for one in batches for override in one.overrides),
+        keys=_under(stacked, "keys"),
+        before=_under(stacked, "before"),
+        findings=stacked["findings"],
+        books={name: sum((one.books[name] for one in batches), Book()) for name in first.books},
+        read_hashes={user: hash_ for one in batches for user, hash_ in one.read_hashes.items()},
+        generations={user: number for one in batches for user, number in one.generations.items()},
+    )
 
 
 def rows_of(mapped: Mapped, name: str, keys: pl.DataFrame) -> pl.DataFrame:

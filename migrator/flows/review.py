@@ -168,6 +168,7 @@ def case_as_json(parts: Parts, case: cases.Case, *, reveal: bool) -> dict[str, A
 
 def masked(value: str) -> str:
     """Enough to recognise, not enough to use: j…@…e.com."""
+    value = value.strip()
     name, at, host = value.partition("@")
     if at and name:
         return f"{name[0]}…@…{host[-5:]}"

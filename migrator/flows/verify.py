@@ -7,7 +7,7 @@ Compare what was meant with what the target holds, by another connection, value 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from migrator.edges.databases.base import Reader
 from migrator.edges.snapshots import Ref
 from migrator.errors import NotFound, Transient, Unreachable
 from migrator.flows import extras, reading, sums, writing
-from migrator.flows.kept import KeptBatch, TableRows
+from migrator.flows.kept import KeptBatch, TableRows, alike, together
 from migrator.flows.parts import Parts
 from migrator.logs import where
 from migrator.mapping import compare
@@ -29,6 +29,7 @@ from migrator.store import effects, journal, leases, plans, users, waves
 
 log = logging.getLogger("migrator.verify")
 IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
+AT_ONCE = 1000  # users compared together
 SHOWN = 1000  # differences listed; all are counted
 LONG = 3  # leases of a batch that the check of a wave holds on for, between two snapshots
 
@@ -93,13 +94,12 @@ def verify(
         progress: Told how many users were done after each snapshot.
     """
     result = Verified()
-    for (batch_id, fence), keys in sorted(scope_.snapshots.items()):
-        kept, set_ = _open(parts, scope_.plan, batch_id, fence)
-        _compare(parts, set_, kept, keys, scope_.homes, result)
+    for kept, set_ in _opened(parts, scope_):
+        _compare(parts, set_, kept, scope_.homes, result)
         if drift:
-            _drift(parts, set_, kept, keys, scope_.homes, result)
-        result.checked_users += len(keys)
-        progress(len(keys))
+            _drift(parts, set_, kept, scope_.homes, result)
+        result.checked_users += len(kept.users)
+        progress(len(kept.users))
     return result
 
 
@@ -160,6 +160,24 @@ def store(parts: Parts, db: Any, plan_id: int, found: Verified, wave_id: int | N
     )
 
 
+def _opened(parts: Parts, scope_: Scope) -> Iterator[tuple[KeptBatch, MappingSet]]:
+    """The snapshots in scope with just the users in scope, small ones together."""
+    waiting: list[KeptBatch] = []
+    set_: MappingSet | None = None
+    for (batch_id, fence), keys in sorted(scope_.snapshots.items()):
+        kept, its_set = _open(parts, scope_.plan, batch_id, fence)
+        kept = kept.only(keys)
+        users = sum(len(one.users) for one in waiting) + len(keys)
+        fits = set_ is its_set and users <= AT_ONCE and bool(waiting) and alike(waiting[0], kept, its_set)
+        if waiting and set_ is not None and not fits:
+            yield together(waiting), set_
+            waiting = []
+        waiting.append(kept)
+        set_ = its_set
+    if waiting and set_ is not None:
+        yield together(waiting), set_
+
+
 def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[KeptBatch, MappingSet]:
     with parts.control.read() as db:
         known = effects.snapshot(db, batch_id, fence)
@@ -169,13 +187,10 @@ def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[Ke
     return KeptBatch.of(found.manifest, found.frames), parts.stored_set(known["set_hash"])
 
 
-def _compare(
-    parts: Parts, set_: MappingSet, kept: KeptBatch, keys: Sequence[str], homes: Mapping[str, str], result: Verified
-) -> None:
-    """Values, missing rows, extra rows and declared sums of some users of one snapshot."""
+def _compare(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str, str], result: Verified) -> None:
+    """Values, missing rows, extra rows and declared sums of the users of a snapshot."""
     tables = parts.target_schema.tables
-    mine = pl.col("__user").is_in(keys)
-    meant = {name: rows.filter(mine) for name, rows in kept.meant(parts, set_).items()}
+    meant = kept.meant(parts, set_)
     wrong: set[tuple[str, str]] = set()  # a row that differs makes its sum differ: told once
     with parts.target.reading() as reader:
         for name, found in _differences(reader, TableRows(set_, tables, meant)):
@@ -188,7 +203,7 @@ def _compare(
         for found in extras.find(reader, set_, tables, meant, kept):
             wrong |= set(found.select("mapping", "user").iter_rows())
             result.differ(found, homes)
-        for name, checked, found in sums.find(reader, set_, tables, meant, kept, keys):
+        for name, checked, found in sums.find(reader, set_, tables, meant, kept, kept.users):
             result.sums[name] = result.sums.get(name, 0) + checked
             news = [(row["mapping"], row["user"]) not in wrong for row in found.iter_rows(named=True)]
             result.differ(found.filter(pl.Series(news, dtype=pl.Boolean)), homes)
@@ -204,10 +219,9 @@ def _differences(reader: Reader, whose: TableRows) -> Iterator[tuple[str, pl.Dat
             yield name, writing.owned(found, meant, whose.tables[table], name)
 
 
-def _drift(
-    parts: Parts, set_: MappingSet, kept: KeptBatch, keys: Sequence[str], homes: Mapping[str, str], result: Verified
-) -> None:
+def _drift(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str, str], result: Verified) -> None:
     """Users whose legacy rows are not what was read, with their home: once it is the target, legacy is only history."""
+    keys = kept.users
     now = reading.read(parts, set_, keys, Context(kept.plan_id, kept.as_of))
     hashes = dict(compare.source_hashes(now.sources).iter_rows())
     for key in keys:

@@ -169,11 +169,11 @@ def _row_texts(frame: pl.DataFrame, name: str) -> pl.Series:
     start = f"{name}({','.join(names)})"
     if not names:
         return pl.Series([start], dtype=pl.String).new_from_index(0, frame.height)
-    said = [_sized(_text(frame[column])).alias(column) for column in names]
-    return pl.DataFrame(said).select(start + pl.concat_str(pl.all())).to_series()
+    texts = pl.DataFrame([_text(frame[column]).alias(column) for column in names])
+    return texts.select(start + pl.concat_str(_sized(pl.all()))).to_series()
 
 
-def _sized(text: pl.Series) -> pl.Series:
+def _sized(text: pl.Expr) -> pl.Expr:
     return (text.str.len_bytes().cast(pl.String) + ":" + text).fill_null("-")
 
 
@@ -187,7 +187,7 @@ def _list_text(series: pl.Series) -> pl.Series:
     numbered = series.alias("item").to_frame().with_row_index("row")
     flat = numbered.filter(pl.col("item").list.len() > 0).explode("item")
     items = flat.drop("row").unnest("item") if isinstance(flat.schema["item"], pl.Struct) else flat.drop("row")
-    texts = pl.DataFrame({"row": flat["row"], "text": _sized(_row_texts(items, ""))})
+    texts = pl.DataFrame({"row": flat["row"], "text": _row_texts(items, "")}).with_columns(_sized(pl.col("text")))
     joined = texts.group_by("row", maintain_order=True).agg(pl.col("text").str.join(""))
     return numbered.select("row").join(joined, on="row", how="left", maintain_order="left")["text"]
 
@@ -196,11 +196,6 @@ def _hashed(texts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     if not texts:
         return pl.DataFrame(schema={"user_key": pl.String, "hash": pl.String})
     rows = pl.concat(texts).sort("user_key", "row")
-    users = rows.group_by("user_key", maintain_order=True).agg(_sized_expression().str.join(""))
+    users = rows.group_by("user_key", maintain_order=True).agg(_sized(pl.col("row")).str.join(""))
     hashes = [hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest() for text in users["row"].to_list()]
     return pl.DataFrame({"user_key": users["user_key"], "hash": pl.Series(hashes, dtype=pl.String)})
-
-
-def _sized_expression() -> pl.Expr:
-    row = pl.col("row")
-    return row.str.len_bytes().cast(pl.String) + ":" + row

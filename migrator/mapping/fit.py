@@ -32,10 +32,11 @@ def fit(values: Values, column: Column, dialect: str) -> Values:
         dialect: Of the target: SQLite holds decimals as binary floats.
     """
     made, complaint = _FITS[column.kind](values, column, dialect)
-    lost = values.values.is_not_null() & made.is_null()
     typed = made.cast(columns.dtype_of(column.kind)) if made.dtype == pl.Null else made
     kept = replace(values.only(), values=typed, kind=column.kind)
-    return kept.fails(lost, complaint) if lost.any() else kept
+    if made.null_count() == values.values.null_count():  # no step makes a value of null
+        return kept
+    return kept.fails(values.values.is_not_null() & made.is_null(), complaint)
 
 
 def nothing(values: Values, column: Column) -> pl.Series | None:

@@ -136,12 +136,16 @@ class _Way:
     def _defaulted(self, values: Values) -> Values:
         if self.rule.default is UNSET:
             return values
+        if not values.values.null_count():
+            return values
         empty = self._unspoilt(values.values.is_null())
         return columns.put(values, empty, self.rule.default) if empty.any() else values
 
     def _require(self, values: Values) -> None:
+        if not self.rule.required or not values.values.null_count():
+            return
         lacking = self._unspoilt(values.values.is_null())
-        if self.rule.required and lacking.any():
+        if lacking.any():
             note = "it is required, and null"
             self.troubles.append(self._trouble(lacking, troubles.REVIEW, "required", None, None, note, self.rule.place))
             self._spoil(lacking)

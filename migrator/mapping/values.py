@@ -80,7 +80,7 @@ class Values:
 
     def fails(self, failed: pl.Series, note: str | pl.Series = "") -> Values:
         """Return these values with null and a mark where *failed*."""
-        failed = failed.fill_null(False)
+        failed = is_true(failed)
         if not failed.any():
             return self
         return replace(self, values=blank(self.values, failed), failed=failed, note=note)
@@ -200,6 +200,8 @@ def quoted(series: pl.Series) -> pl.Series:
 
 def blank(series: pl.Series, mask: pl.Series) -> pl.Series:
     """Null where *mask*."""
+    if not mask.null_count() and not mask.any():
+        return series
     return pl.select(pl.when(~mask).then(series)).to_series().alias(series.name)
 
 
@@ -285,7 +287,7 @@ def parse_numbers(series: pl.Series) -> pl.Series:
 
 def is_true(mask: pl.Series) -> pl.Series:
     """A mask without nulls."""
-    return mask.fill_null(False)
+    return mask.fill_null(False) if mask.null_count() else mask
 
 
 def per_distinct(series: pl.Series, function: Any, dtype: pl.DataType | None = None) -> pl.Series:

@@ -194,10 +194,11 @@ def expired(db: sa.Connection) -> list[Batch]:
     return [_batch(row) for row in db.execute(query).mappings()]
 
 
-def leased(db: sa.Connection, wave_id: int) -> int:
-    """How many batches of a wave a worker holds right now."""
+def leased(db: sa.Connection, wave_id: int | None = None) -> int:
+    """How many batches (of a wave) a worker holds right now."""
     held = (batches.c.status == Status.RUNNING.value, batches.c.lease_until >= clock(db))
-    return int(db.scalar(sa.select(sa.func.count()).where(batches.c.wave_id == wave_id, *held)) or 0)
+    mine = () if wave_id is None else (batches.c.wave_id == wave_id,)
+    return int(db.scalar(sa.select(sa.func.count()).where(*mine, *held)) or 0)
 
 
 def reap(db: sa.Connection, batch: Batch) -> bool:

@@ -41,6 +41,12 @@ def held(db: sa.Connection, name: str) -> bool:
     return until is not None and until >= clock(db)
 
 
+def any_held(db: sa.Connection, prefix: str) -> bool:
+    """Whether somebody holds a lease whose name begins so."""
+    held_now = sa.select(sa.func.count()).where(leases.c.name.startswith(prefix), leases.c.until >= clock(db))
+    return bool(db.scalar(held_now))
+
+
 def seen(db: sa.Connection, worker_id: str, host: str, pid: int, slots: int) -> None:
     """A worker says that it is alive."""
     now = clock(db)

@@ -142,6 +142,12 @@ def counts(db: sa.Connection, plan_id: int) -> list[tuple[str, str, int]]:
     ]
 
 
+def claimed(db: sa.Connection) -> int:
+    """How many notices a sender has in hand."""
+    query = sa.select(sa.func.count()).where(notices.c.status == Status.CLAIMED.value)
+    return int(db.scalar(query) or 0)
+
+
 def due(db: sa.Connection, now: datetime) -> int:
     """How many notices could be sent now."""
     query = sa.select(sa.func.count()).where(

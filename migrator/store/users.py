@@ -62,11 +62,11 @@ def by_email(db: sa.Connection, plan_id: int, email_print: str) -> list[User]:
 
 
 def some(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[User]:
-    """These users, in chunks."""
-    wanted, found = list(keys), []
+    """These users, in key order."""
+    wanted, found = sorted(keys), []
     for start in range(0, len(wanted), CHUNK):
         query = sa.select(users).where(users.c.plan_id == plan_id, users.c.user_key.in_(wanted[start : start + CHUNK]))
-        found += [_user(row) for row in db.execute(query).mappings()]
+        found += [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
     return found
 
 

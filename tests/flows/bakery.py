@@ -149,23 +149,47 @@ class Bakery:
         planning.create(self.parts, replace(OPTIONS, **changes), TIERS)  # type: ignore[arg-type]
         planning.approve(self.parts)
 
-    def run(self, parts: Parts | None = None) -> None:
+    def run(self, parts: Parts | None = None, *, until: Wave | None = None) -> None:
         """Do what dispatcher and workers do, one after the other, until nothing is left to do."""
-        parts = parts or self.parts
-        ears = Ears()
-        dispatcher = dispatching.Dispatcher(parts, ears, "test", parts.now())
+        dispatcher = self.dispatcher(parts)
         for _ in range(200):
-            ears.heard.clear()
-            dispatcher.tick()
-            dispatcher.reaped_at = None
-            for task, ids in ears.heard:
-                if task == "tasks.batches.move":
-                    batches.move(parts, ids[0], ids[1], "test")
-                elif task == "tasks.waves.check":
-                    verify.check_wave(parts, ids[0], "test")
-            if not ears.heard and not self._busy():
+            heard = self.tick(dispatcher)
+            if until and self.wave().status is until:
+                return  # what was rung for then is lost
+            for task, ids in heard:
+                self.work(task, ids, dispatcher.parts)
+            if not heard and not self._busy():
                 return
         raise AssertionError("the wave does not come to an end")
+
+    def dispatcher(self, parts: Parts | None = None) -> dispatching.Dispatcher:
+        """One that rings for nobody but us."""
+        parts = parts or self.parts
+        return dispatching.Dispatcher(parts, Ears(), "test", parts.now())
+
+    def tick(self, dispatcher: dispatching.Dispatcher | None = None) -> list[tuple[str, tuple[int, ...]]]:
+        """Let the dispatcher do what is due; what it rang for."""
+        dispatcher = dispatcher or self.dispatcher()
+        dispatcher.bell.heard.clear()  # type: ignore[attr-defined]
+        dispatcher.tick()
+        dispatcher.reaped_at = None
+        return list(dispatcher.bell.heard)  # type: ignore[attr-defined]
+
+    def work_once(self, dispatcher: dispatching.Dispatcher | None = None) -> int:
+        """Do what the dispatcher rings for now; how many things."""
+        dispatcher = dispatcher or self.dispatcher()
+        heard = self.tick(dispatcher)
+        for task, ids in heard:
+            self.work(task, ids, dispatcher.parts)
+        return len(heard)
+
+    def work(self, task: str, ids: tuple[int, ...], parts: Parts | None = None) -> None:
+        """Do what a worker does when it hears a message."""
+        parts = parts or self.parts
+        if task == "tasks.batches.move":
+            batches.move(parts, ids[0], ids[1], "test")
+        elif task == "tasks.waves.check":
+            verify.check_wave(parts, ids[0], "test")
 
     def move(self, **changes: object) -> None:
         """Plan, approve, start every wave, run."""

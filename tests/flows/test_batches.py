@@ -34,7 +34,9 @@ def test_a_run_that_was_cut_off_anywhere_ends_as_if_it_never_was(tmp_path: Path)
     effects, whole = _moved(started, tmp_path / "whole")
     assert effects > 8
     for cut_after in range(effects):
-        assert _moved(started, tmp_path / str(cut_after), cut_after)[1] == whole, f"differs when cut after {cut_after} effects"
+        assert _moved(started, tmp_path / str(cut_after), cut_after)[1] == whole, (
+            f"differs when cut after {cut_after} effects"
+        )
 
 
 def test_everybody_arrives_with_every_value(tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ _LEGACY: dict[str, str] = {
         select e.parent_id, case v.value when 'United Kingdom' then 'GB' when 'EIRE' then 'IE' when 'RSA' then 'ZA' end
         from customer_address_entity e join customer_address_entity_varchar v using (entity_id)
              join eav_attribute a using (attribute_id)
-        where a.attribute_code = 'country_id' and v.value in ('United Kingdom', 'EIRE', 'RSA', 'Unspecified')""",
+        where a.attribute_code = 'country_id' and v.value in
+              ('United Kingdom', 'EIRE', 'RSA', 'Unspecified', 'Channel Islands', 'European Community')""",
     "orders": f"""
         select customer_id, count(*), sum({_MONEY.format("grand_total")}), sum(total_item_count),
                replace(min(created_at), ' ', 'T') || 'Z', min(increment_id), max(increment_id)

@@ -1,0 +1,66 @@
+"""Users change status only from what they are; a million of them are no other case than three."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrator.rollout.states import User
+from migrator.store import users
+from migrator.store.control import Control
+from tests.flows.memory import NOW, a_batch, a_plan, a_user, a_wave
+
+
+def test_only_users_who_still_are_what_was_thought_change(control: Control) -> None:
+    with control.write() as db:
+        plan = a_plan(db)
+        a_user(db, plan, "1")
+        a_user(db, plan, "2", status="excluded")
+        a_user(db, a_plan(db, salt="another"), "1")
+
+        moved = users.move(db, plan.id, ["1", "2", "3"], (User.PLANNED,), User.MOVING, NOW, home="moving")
+
+        assert moved == 1
+        assert [(one.user_key, one.status, one.home) for one in users.of_plan(db, plan.id, tuple(User))] == [
+            ("1", User.MOVING, "moving"),
+            ("2", User.EXCLUDED, "legacy"),
+        ]
+
+
+def test_more_users_than_a_statement_takes_values_change_all_the_same(control: Control) -> None:
+    many = [str(number) for number in range(70_000)]
+    with control.write() as db:
+        plan = a_plan(db)
+        for key in ("1", "69999"):
+            a_user(db, plan, key)
+
+        assert users.move(db, plan.id, many, (User.PLANNED,), User.MOVING, NOW) == 2
+        assert [one.user_key for one in users.some(db, plan.id, many)] == ["1", "69999"]
+        assert users.counts(db, plan.id) == [(None, "normal", "moving", 2)]
+
+
+@pytest.mark.parametrize("statuses", [None, (User.LIVE,)])
+def test_users_are_found_by_wave_and_batch_in_key_order(control: Control, statuses: tuple[User, ...] | None) -> None:
+    with control.write() as db:
+        plan = a_plan(db)
+        wave = a_wave(db, plan)
+        for key in ("b", "a"):
+            a_user(db, plan, key, wave_id=wave.id, status="live")
+        batch = a_batch(db, wave, ["b", "a"])
+
+        assert [one.user_key for one in users.of_wave(db, wave.id, statuses)] == ["a", "b"]
+        assert [one.user_key for one in users.of_batch(db, batch.id, statuses)] == ["a", "b"]
+
+
+def test_users_are_found_by_the_snapshot_that_holds_them(control: Control) -> None:
+    with control.write() as db:
+        plan = a_plan(db)
+        wave = a_wave(db, plan)
+        batch = a_batch(db, wave, [])
+        a_user(db, plan, "1", status="live", batch_id=batch.id, fence=1)
+        a_user(db, plan, "2", status="live", batch_id=batch.id, fence=2)
+        a_user(db, plan, "3", status="held", batch_id=batch.id)
+
+        users.set_generations(db, plan.id, {"1": 1, "2": 3})
+
+        assert users.of_batches(db, plan.id, tuple(User)) == {(batch.id, 1): ["1"], (batch.id, 2): ["2"]}
+        assert [one.generation for one in users.some(db, plan.id, ["1", "2", "3"])] == [1, 3, None]
