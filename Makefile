@@ -12,7 +12,7 @@ help: ## say what there is
 demo: $(VENV)/.core ## watch users move, embedded: nothing but Python is needed
 	$(BIN)/migrator demo
 
-test: $(VENV)/.dev ## run every test; no server is needed beforehand
+test: $(VENV)/.dev ## run every test; no server is needed (quick ones: make test TESTS='-m "not slow"')
 	$(BIN)/python -m pytest -q $(TESTS)
 
 lint: $(VENV)/.dev ## style, types and import rules

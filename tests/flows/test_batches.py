@@ -27,10 +27,7 @@ def _moved(started: Bakery, folder: Path, cut_after: int | None = None) -> tuple
     return plug.used, (bakery.rows(), bakery.ledger(), bakery.users(), bakery.wave().status)
 
 
-def test_a_run_that_was_cut_off_anywhere_ends_as_if_it_never_was(tmp_path: Path) -> None:
-    started = Bakery(tmp_path / "started", customers=16)
-    started.plan(batch_users=10)
-    waves.start(started.parts, "whole")
+def test_a_run_that_was_cut_off_anywhere_ends_as_if_it_never_was(started: Bakery, tmp_path: Path) -> None:
     effects, whole = _moved(started, tmp_path / "whole")
     assert effects > 8
     for cut_after in range(effects):
@@ -52,9 +49,8 @@ def test_everybody_arrives_with_every_value(tmp_path: Path) -> None:
     assert [entry[1:] for entry in bakery.ledger()] == [(1, "move")] * 30
 
 
-def test_a_message_that_comes_twice_moves_nobody_twice(tmp_path: Path) -> None:
-    bakery = Bakery(tmp_path)
-    bakery.move()
+def test_a_message_that_comes_twice_moves_nobody_twice(moved: Bakery, tmp_path: Path) -> None:
+    bakery = moved.copy(tmp_path / "b")
     before = bakery.rows(), bakery.ledger()
 
     with bakery.parts.control.read() as db:
@@ -65,10 +61,8 @@ def test_a_message_that_comes_twice_moves_nobody_twice(tmp_path: Path) -> None:
     assert (bakery.rows(), bakery.ledger()) == before
 
 
-def test_a_message_with_an_old_number_is_not_heeded(tmp_path: Path) -> None:
-    bakery = Bakery(tmp_path)
-    bakery.plan()
-    waves.start(bakery.parts, "whole")
+def test_a_message_with_an_old_number_is_not_heeded(started: Bakery, tmp_path: Path) -> None:
+    bakery = started.copy(tmp_path / "b")
     with bakery.parts.control.read() as db:
         batch = batch_store.of_wave(db, bakery.wave().id)[0]
 
@@ -77,10 +71,8 @@ def test_a_message_with_an_old_number_is_not_heeded(tmp_path: Path) -> None:
     assert batches.claim(bakery.parts, batch.id, 0, "somebody else") is None
 
 
-def test_a_worker_who_wakes_after_its_lease_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bakery = Bakery(tmp_path, customers=10)
-    bakery.plan()
-    waves.start(bakery.parts, "whole")
+def test_a_worker_who_wakes_after_its_lease_writes_nothing(started: Bakery, tmp_path: Path) -> None:
+    bakery = started.copy(tmp_path / "b")
     with bakery.parts.control.read() as db:
         batch = batch_store.of_wave(db, bakery.wave().id)[0]
     zombie = batches.claim(bakery.parts, batch.id, 0, "zombie")
@@ -126,19 +118,20 @@ def test_a_trigger_that_changes_what_we_wrote_is_found_by_reading_back(tmp_path:
     assert set(users.values()) == {"live"}
 
 
-def test_a_worker_lost_between_commit_and_record_is_made_up_for_before_a_rollback(tmp_path: Path) -> None:
-    bakery = Bakery(tmp_path, customers=10)
-    before = bakery.rows()
-    bakery.plan()
-    waves.start(bakery.parts, "whole")
+def test_a_worker_lost_between_commit_and_record_is_made_up_for_before_a_rollback(
+    planned: Bakery, started: Bakery, tmp_path: Path
+) -> None:
+    bakery = started.copy(tmp_path / "b")
     plug = Plug()
-    plug.limit = 4  # tick, ring, claim, snapshot | the target commits ...
+    plug.limit = 3  # claim, snapshot, the target's commit | the record
     with pytest.raises(Power):
-        bakery.run(plugged(bakery.parts, plug))
-    plug.limit = None
+        batches.move(plugged(bakery.parts, plug), 1, None, "lost")
+    assert len(bakery.ledger()) == 8
+    assert "live" not in bakery.users().values()
     bakery.lose_leases()
     waves.hold(bakery.parts, "whole", "three in the morning")
 
-    rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, wave="whole")) if bakery.ledger() else None
+    done = rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, wave="whole"))
 
-    assert bakery.rows() == before
+    assert done.restored == 8
+    assert bakery.rows() == planned.rows()

@@ -158,7 +158,7 @@ class PostgresqlDatabase:
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        return unreachable(driver_error(error), at_place(self._url), self._url.password)
+        return unreachable(driver_error(error), f"the {self._role} database {at_place(self._url)}", self._url.password)
 
     def _search_path(self) -> str:
         quoted = self._engine.dialect.identifier_preparer.quote_identifier(self._namespace)

@@ -1,0 +1,187 @@
+"""Settings are read once, from the file and the environment over it, and every mistake is told at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from migrator import settings
+from migrator.errors import SettingWrong
+from migrator.settings import Settings
+
+
+def a_file(folder: Path, text: str = "") -> Path:
+    path = folder / "migrator.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def loaded(folder: Path, text: str = "", **environment: str) -> Settings:
+    return settings.load(a_file(folder, text), environment)
+
+
+def problems(folder: Path, text: str, **environment: str) -> str:
+    with pytest.raises(SettingWrong) as told:
+        loaded(folder, text, **environment)
+    return str(told.value)
+
+
+def test_an_empty_file_is_all_defaults_and_paths_count_from_it(tmp_path: Path) -> None:
+    found = loaded(tmp_path)
+
+    assert found.control.url == f"sqlite:///{tmp_path}/.migrator/control.db"
+    assert found.mappings.path == tmp_path / "mappings"
+    assert found.snapshots.key == tmp_path / ".migrator" / "project.key"
+    assert found.state == tmp_path / ".migrator"
+    assert (found.broker.url, found.notices.sender) == (None, None)
+
+
+def test_the_smallest_file_of_the_design_is_understood(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """
+        [legacy]
+        url = "sqlite:///legacy.sqlite"
+        [target]
+        url = "postgresql://localhost/new"
+        schema = "shop"
+        [mappings]
+        path = "mappings/magento1"
+        [plan]
+        soak = "0s"
+        gray = [5, 25, 50]
+        cutover = "immediate"
+        """,
+    )
+
+    assert found.legacy.url == f"sqlite:///{tmp_path}/legacy.sqlite"
+    assert (found.target.url, found.target.schema) == ("postgresql://localhost/new", "shop")
+    assert found.mappings.path == tmp_path / "mappings" / "magento1"
+    assert (found.plan.soak, found.plan.gray, found.plan.cutover) == (timedelta(0), (5, 25, 50), "immediate")
+
+
+def test_the_environment_has_the_last_word(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        '[plan]\nsoak = "24h"\n',
+        MIGRATOR_PLAN_SOAK="90s",
+        MIGRATOR_PLAN_GRAY="10, 50",
+        MIGRATOR_TARGET_URL="postgresql://ada:secret@db/new",
+        MIGRATOR_TIERS_RECENCY="{ fixed = 14 }",
+        MIGRATOR_GATES_MAX_HELD="0.1",
+        MIGRATOR_NOTICES_FROM="shop@example.com",
+        MIGRATOR_SNAPSHOTS_PATH="elsewhere",
+    )
+
+    assert (found.plan.soak, found.plan.gray) == (timedelta(seconds=90), (10, 50))
+    assert found.target.url == "postgresql://ada:secret@db/new"
+    assert found.tiers.recency == {"fixed": 14}
+    assert (found.gates.max_held, found.notices.from_) == (0.1, "shop@example.com")
+    assert found.snapshots.path == tmp_path / "elsewhere"
+
+
+def test_every_key_of_every_section_can_be_set_by_the_environment(tmp_path: Path) -> None:
+    examples = {
+        "Mapping": "{ fixed = 7 }", "tuple": "7", "int": "7", "float": "0.5", "timedelta": "7m", "Path": "x", "str": "whole",
+    }  # fmt: skip
+    chosen = {"cutover": "immediate", "on_stop": "rollback_wave", "sender": "smtp"}
+    for name, kind in settings.SECTIONS.items():
+        for item in dataclasses.fields(kind):
+            key = item.name.rstrip("_")
+            text = chosen.get(key) or next(text for word, text in examples.items() if word in str(item.type))
+
+            found = loaded(tmp_path, "", **{f"MIGRATOR_{name}_{key}".upper(): text})
+
+            default = getattr(getattr(loaded(tmp_path), name), item.name)
+            assert getattr(getattr(found, name), item.name) != default, f"[{name}] {key}"
+
+
+def test_all_mistakes_are_told_at_once_and_where(tmp_path: Path) -> None:
+    told = problems(
+        tmp_path,
+        """
+        [plan]
+        soak = "a while"
+        cutover = "soon"
+        grey = [5]
+        gray = ["x"]
+        pilot_share = -1
+        [gates]
+        max_failed = 2
+        [batches]
+        users = 0
+        lease = "1s"
+        [notice]
+        sender = "file"
+        [tiers]
+        recency = 30
+        """,
+        MIGRATOR_PLAN_PILOT_FLOOR="many",
+    )
+
+    for part in (
+        '[plan] soak: "a while" is not a duration such as 30s, 15m, 24h or 7d',
+        '[plan] cutover: must be one of manual, immediate, not "soon"',
+        'unknown key in [plan] "grey"; did you mean "gray"?',
+        "[plan] gray: invalid literal",
+        "[plan] pilot_share: must not be negative",
+        "[gates] max_failed: must be a share between 0 and 1",
+        "[batches] users: must be at least 1",
+        "[batches] lease: must be at least 5s",
+        'unknown section "notice"; did you mean "notices"?',
+        "[tiers] recency: must be a table such as { quantile = 0.8 }",
+        "MIGRATOR_PLAN_PILOT_FLOOR: invalid literal",
+    ):
+        assert part in told
+    assert len(told.splitlines()) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[plan", "not TOML"),
+        ("plan = 7", "[plan] must be a section, not 7"),
+        ("[mappings]\npath = 7", "[mappings] path: must be text, not 7"),
+        ("[plan]\ngray = 5", "[plan] gray: must be a list, not 5"),
+        ("[batches]\nusers = true", "[batches] users: must be a whole number, not True"),
+        ("[zzzz]", "known are batches, broker"),
+    ],
+)
+def test_what_is_no_setting_is_said(tmp_path: Path, text: str, why: str) -> None:
+    assert why in problems(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("90s", 90), (" 15m ", 900), ("24h", 86_400), ("7 d", 604_800), ("2w", 1_209_600)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert settings.duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "h", "-1s", "1.5h", "5 minutes"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        settings.duration(text)
+
+
+def test_the_file_is_found_from_a_folder_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = a_file(tmp_path)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+
+    assert settings.load(environment={}).file == path.resolve()
+    assert settings.load(tmp_path, {}).file == path.resolve()
+    assert settings.load(environment={"MIGRATOR_SETTINGS": str(path)}).file == path.resolve()
+
+
+def test_without_a_file_it_is_said_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SettingWrong, match=r"`migrator init \.` makes one"):
+        settings.load(environment={})
+    with pytest.raises(SettingWrong, match="there is no settings file"):
+        settings.load(tmp_path / "other.toml", {})
