@@ -86,6 +86,31 @@ def approve(yes: Yes = False, json: Json = False) -> None:
     )
 
 
+@app.command()
+def revise(dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
+    """
+    Use the mappings as they are now for everybody who is not moved yet; approve again afterwards.
+
+    Example: migrator plan revise --yes
+    """
+    from migrator import runtime
+    from migrator.flows import planning
+
+    with runtime.connect() as rt:
+        if not dry_run:
+            confirm("Revise the plan? It must be approved again before anybody else moves.", yes=yes)
+        plan = planning.revise(rt.parts, dry_run=dry_run)
+    data = {"plan": plan.id, "status": plan.status, "hash": plan.hash, "set_hash": plan.set_hash, "dry_run": dry_run}
+    verb = "would take" if dry_run else "takes"
+    show.result(
+        data,
+        as_json=json,
+        text=lambda: show.say(
+            f"plan {plan.id} {verb} mappings {plan.set_hash[:12]} for users not yet moved; next: migrator plan approve"
+        ),
+    )
+
+
 def _print_waves(waves: list[dict[str, Any]]) -> None:
     show.table(
         ("#", "wave", "tier", "stage", "share", "users"),

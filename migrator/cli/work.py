@@ -95,13 +95,18 @@ def status(json: Json = False) -> None:
 def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> Now:
     """Let waves run one after the other; the situation in which it ended."""
     from migrator import supervisor
+    from migrator.errors import Transient, Unreachable
     from migrator.flows import campaign
     from migrator.flows import waves as wave_flows
 
     told: set[str] = set()
     with _watching(quiet=quiet) as told_of:
         while True:
-            now = campaign.look(rt.parts)
+            try:
+                now = campaign.look(rt.parts)
+            except (Unreachable, Transient):  # the control database is away: wait until it is back
+                supervisor.patient(working, PAUSE, told)
+                continue
             told_of(now)
             if now.situation is campaign.Situation.NEXT and now.wave:
                 confirm(f"Start wave {now.wave.name} ({now.wave.users} users)?", yes=yes)

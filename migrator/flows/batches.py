@@ -191,8 +191,10 @@ def applied(parts: Parts, work: Work) -> tuple[KeptBatch, set[str], frozenset[st
     if not mine.height:
         return None
     fence = int(mine["fence"].max())  # type: ignore[arg-type]
-    written = set(mine.filter(pl.col("fence") == fence)["user_key"].to_list())
-    found = parts.snapshots.load(work.ref(fence))
+    attempt = mine.filter(pl.col("fence") == fence)
+    written = set(attempt["user_key"].to_list())
+    # the plan may have been revised since: the ledger says with which mappings it was written
+    found = parts.snapshots.load(replace(work.ref(fence), set_hash=attempt["set_hash"][0]))
     kept = KeptBatch.of(found.manifest, found.frames)
     gone = frozenset(work.users) - frozenset(kept.users)
     log.info("batch %s: written under fence %s before, recorded now", work.batch.id, fence)
@@ -217,6 +219,7 @@ def _keep(
         plan_id=context.plan_id,
         as_of=context.as_of,
         fence=work.batch.fence,
+        set_hash=work.plan.set_hash,
         users=tuple(there),
         held=tuple(sorted(decided.held)),
         sources=read.sources,

@@ -30,6 +30,7 @@ class KeptBatch:
     plan_id: str
     as_of: str
     fence: int  # under which the rows were written
+    set_hash: str  # of the mappings they were made with
     users: tuple[str, ...]
     held: tuple[str, ...]
     sources: dict[str, SourceRows]
@@ -49,6 +50,7 @@ class KeptBatch:
             "plan": self.plan_id,
             "as_of": self.as_of,
             "fence": self.fence,
+            "set_hash": self.set_hash,
             "users": list(self.users),
             "held": list(self.held),
             "counts": {name: {part: getattr(rows, part) for part in COUNTED} for name, rows in self.sources.items()},
@@ -75,6 +77,7 @@ class KeptBatch:
             plan_id=manifest["plan"],
             as_of=manifest["as_of"],
             fence=manifest["fence"],
+            set_hash=manifest["set_hash"],
             users=tuple(manifest["users"]),
             held=tuple(manifest["held"]),
             sources={

@@ -143,11 +143,45 @@ def approve(parts: Parts) -> plans.Plan:
             raise NotAllowed("plan", str(plan.id), plan.status, "approve", ())
         if plan.set_hash != set_.hash:
             raise Refused(
-                f"the mappings changed since plan {plan.id} was created; run `migrator plan create` again, then approve"
+                f"the mappings changed since plan {plan.id} was created; run `migrator plan create` again "
+                "(or, once users have moved, `migrator plan revise`), then approve"
             )
         plans.move(db, plan.id, "draft", "approved", approved_at=now, approved_by=parts.actor)
         waves.approve_all(db, plan.id)
         journal.add(db, now, parts.actor, "approve", "plan", plan.id, hash=plan.hash)
+        return plans.get(db, plan.id)
+
+
+def revise(parts: Parts, *, dry_run: bool = False) -> plans.Plan:
+    """
+    Take the mappings as they stand in the folder now for everybody who is not moved yet; approve again afterwards.
+
+    Waves, tiers and the cut-off stay. Who was moved is verified and rolled back by the mappings that moved him. A wave
+    that was stopped may be resumed: what stopped it is taken to be mended.
+
+    Raises:
+        MappingInvalid: the mappings do not fit the databases.
+        Refused: nothing changed, or a wave is at work.
+    """
+    set_ = checked_set(parts)
+    with parts.control.write() as db:
+        plan, now = plans.require(db), parts.now()
+        if plan.set_hash == set_.hash:
+            raise Refused(f"the mappings are those of plan {plan.id}; nothing to revise")
+        busy = [wave for wave in waves.of_plan(db, plan.id) if wave.status in AT_WORK]
+        if busy:
+            raise Refused(f"wave {busy[0].name} is {busy[0].status}; `migrator wave pause {busy[0].name}` first")
+        hash_ = hashlib.sha256(f"{plan.hash}\x1f{set_.hash}".encode()).hexdigest()
+        if dry_run:
+            return replace(plan, set_hash=set_.hash, hash=hash_)
+        plans.keep_set(db, set_.hash, set_.texts, now)
+        plans.move(
+            db, plan.id, plan.status, "draft", set_hash=set_.hash, hash=hash_, approved_at=None, approved_by=None
+        )
+        for wave in waves.of_plan(db, plan.id):
+            if wave.verdict == "stop":
+                waves.note(db, wave.id, verdict="hold")
+        journal.add(db, now, parts.actor, "revise", "plan", plan.id, before=plan.set_hash, after=set_.hash)
         return plans.get(db, plan.id)
 
 
@@ -172,7 +206,7 @@ def _ready_for_plan(parts: Parts) -> None:
         raise Refused("the target has no ledger yet; run `migrator store upgrade`")
     with parts.control.read() as db:
         plan = plans.current(db)
-        if plan is None or plan.status == "draft":
+        if plan is None:
             return
         found = waves.of_plan(db, plan.id)
     for wave in found:  # who was written by a worker that died is in the target, whatever we know of it

@@ -59,8 +59,8 @@ def record(
         cases.open_all(db, _cases(parts, plan.id, kept), now)
         effects.keep_books(db, batch.id, kept.books)
         effects.keep_warnings(db, batch.id, _warnings(parts, kept))
-        ref = Ref(str(plan.id), batch.id, kept.fence, plan.set_hash)
-        effects.keep_snapshot(db, batch.id, kept.fence, parts.snapshots.name(ref), plan.set_hash, len(taken), now)
+        ref = Ref(str(plan.id), batch.id, kept.fence, kept.set_hash)
+        effects.keep_snapshot(db, batch.id, kept.fence, parts.snapshots.name(ref), kept.set_hash, len(taken), now)
         journal.add(
             db, now, "worker", "move", "batch", batch.id, users=taken,
             wave=wave.name, moved=len(taken), held=len(kept.held), gone=len(gone), rows=rows,

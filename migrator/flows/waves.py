@@ -32,6 +32,7 @@ def start(parts: Parts, name: str) -> waves.Wave:
     with parts.control.write() as db:
         wave, now = find(db, name), parts.now()
         after = states.step("wave", wave.status, "start", wave.name)
+        _refuse_unsigned(db, wave)
         _refuse_beside_others(db, wave)
         waves.move(db, wave, after, started_at=now, verdict=None, findings=None)
         cut(parts, db, wave)
@@ -56,6 +57,7 @@ def resume(parts: Parts, name: str) -> waves.Wave:
     """Go on after a pause, or let the gate look again after a hold. Refused after STOP."""
     with parts.control.read() as db:
         _refuse_after_stop(find(db, name))
+        _refuse_unsigned(db, find(db, name))
     return _order(parts, name, "resume", verdict=None, findings=None)
 
 
@@ -102,6 +104,7 @@ def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str
         return  # batches are cut at the start
     if not takes_users(wave):
         raise Refused(f"wave {wave.name} is {wave.status}; {_no_way(wave)}")
+    _refuse_unsigned(db, wave)
     if wave.status in (Wave.PASSED, Wave.HELD, Wave.CHECKING):
         waves.move(db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None)
     ordinal = batches.last_ordinal(db, wave.id)
@@ -260,6 +263,12 @@ def _batches(db: sa.Connection, wave: waves.Wave) -> dict[str, int]:
 
 def _unfinished(db: sa.Connection, wave: waves.Wave) -> int:
     return sum(count for status, count in _batches(db, wave).items() if status in OPEN_BATCH)
+
+
+def _refuse_unsigned(db: sa.Connection, wave: waves.Wave) -> None:
+    plan = plans.get(db, wave.plan_id)
+    if plan.status == "draft":
+        raise Refused(f"plan {plan.id} is a draft; `migrator plan approve` first")
 
 
 def _refuse_beside_others(db: sa.Connection, wave: waves.Wave) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from migrator.errors import MappingInvalid, NotAllowed, NotFound, Refused
-from migrator.flows import batches, planning, review, rollbacks, waves
+from migrator.flows import batches, planning, review, rollbacks, verify, waves
 from migrator.rollout.states import Batch, Wave
 from migrator.store import batches as batch_store
 from migrator.store import cases, plans
@@ -214,3 +215,34 @@ def test_a_lease_that_still_lives_keeps_the_next_plan_away(started: Bakery, tmp_
 
     with pytest.raises(Refused, match="plan 1 has moved 8 users"):
         create(bakery)
+
+
+def test_a_revised_plan_moves_who_is_left_by_the_new_mappings_and_leaves_who_was_moved(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path, customers=6)
+    with bakery.legacy() as db:
+        db.execute("update customer set status = 9 where id = 3")
+    bakery.move()
+    assert bakery.users()["3"] == "held"
+    with pytest.raises(Refused, match="nothing to revise"):
+        planning.revise(bakery.parts)
+    mapping = tmp_path / "mappings" / "accounts.yaml"
+    mapping.write_text(
+        mapping.read_text(encoding="utf-8").replace("2: closed", "2: closed, 9: closed"), encoding="utf-8"
+    )
+    later = dataclasses.replace(bakery.parts)  # another process: nothing is remembered
+
+    review.resolve(later, "accounts.status", "fixed-in-mapping", None)
+    planning.revise(later)
+    with pytest.raises(Refused, match="is a draft"):
+        review.replay(later)
+    planning.approve(later)
+    review.replay(later)
+    bakery.run(later)
+
+    assert set(bakery.users().values()) == {"live"}
+    found = verify.verify(later, verify.scope(later))
+    assert (found.checked_users, found.difference_count) == (6, 0)
+    with bakery.target() as db:
+        assert db.execute("select count(distinct set_hash) from migrator_ledger").fetchone() == (2,)
+    with pytest.raises(Refused, match="has moved 6 users"):
+        planning.create(later, OPTIONS, TIERS)
