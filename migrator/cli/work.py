@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrator.runtime import Runtime
     from migrator.supervisor import Supervisor
 
-PAUSE = 0.2  # seconds between looks
+PAUSE = 0.1  # seconds between looks
 Slots = Annotated[int, typer.Option("--workers", "-w", min=1, help="Batches beside each other on this machine.")]
 
 
