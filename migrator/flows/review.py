@@ -13,6 +13,7 @@ from migrator.rollout.states import Case as Status
 from migrator.rollout.states import User
 from migrator.store import cases, journal, plans, users, waves
 
+SHORTEST = 4  # characters that name a cause by its beginning
 #: What a person may decide, as the command line spells it -> as it is stored.
 ACTIONS = {
     "use": "use",
@@ -190,7 +191,7 @@ def _causes(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _named(parts: Parts, ref: str) -> list[cases.Case]:
-    """The case with this number; all cases of this cause, or of this `mapping.field`; or `all`."""
+    """The case with this number; all cases of this cause (or its beginning), or of this `mapping.field`; or `all`."""
     with parts.control.read() as db:
         plan = plans.require(db)
         if ref == "all":
@@ -203,6 +204,9 @@ def _named(parts: Parts, ref: str) -> list[cases.Case]:
             return by_field
         if ref.isdigit():
             return [cases.get(db, int(ref))]
+        begun = [case for case in cases.select(db, plan.id) if len(ref) >= SHORTEST and case.cause.startswith(ref)]
+        if len({case.cause for case in begun}) == 1:
+            return begun
     raise NotFound(f'there is no case or cause "{ref}"; `migrator review list` shows all')
 
 

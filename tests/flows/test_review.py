@@ -224,6 +224,14 @@ def test_what_cannot_be_decided_so_is_said(held: Bakery, action: str, value: str
         review.resolve(held.parts, "all", action, value)
 
 
+def test_a_cause_is_named_by_its_beginning_or_by_its_field(held: Bakery) -> None:
+    cause = case_of(held, "1").cause
+
+    named = [review.show(held.parts, ref) for ref in (cause, cause[:4], "accounts.status")]
+
+    assert [{user for case in found for user in case["users"]} for found in named] == [{"1", "2"}] * 3
+
+
 def test_a_case_that_is_not_there_is_said(held: Bakery) -> None:
     with pytest.raises(NotFound, match='there is no case or cause "deadbeef"'):
         review.show(held.parts, "deadbeef")
