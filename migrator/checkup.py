@@ -133,6 +133,6 @@ def _protection(runtime: Runtime) -> Iterator[Check]:
     yield Check(
         "protection",
         "warn",
-        "legacy is not frozen while a user moves: what changes there after it was read stays in legacy",
+        "legacy is not frozen: what changes there after a user's move was committed stays in legacy",
         "keep users from writing during their wave, and look for drift with `migrator verify`",
     )

@@ -160,6 +160,7 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
         overrides=reading.overrides(parts, work.plan.id, work.users),
         references=reading.references(parts, set_),
     )
+    mark = parts.legacy.mark()
     read = reading.read(parts, set_, work.users, context)
     pulse.progress()
     there = [key for key in work.users if key not in read.gone]
@@ -173,7 +174,10 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
     pulse.progress()
     claim_ = Claim(work.batch.id, work.batch.fence, "move", work.plan.set_hash)
     hashed = _hashes(parts, set_, kept, decided)
-    taken = writing.write(parts, set_, claim_, dict(decided.rows), hashed, kept.before, pulse)
+    taken = writing.write(
+        parts, set_, claim_, dict(decided.rows), hashed, kept.before, pulse,
+        last_look=lambda: reading.require_unchanged(parts, set_, context, kept.read_hashes, there, mark),
+    )  # fmt: skip
     recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
 
 

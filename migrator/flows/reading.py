@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from migrator.errors import Transient
 from migrator.flows.parts import Parts
-from migrator.mapping import compile, shapes, walk
+from migrator.mapping import compare, compile, shapes, walk
 from migrator.mapping.model import MappingSet, Reference
 from migrator.mapping.outcome import Context, Mapped, Override, SourceRows
 from migrator.mapping.query import Among, Query
@@ -36,6 +37,24 @@ def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Cont
             for name, mapping in set_.mappings.items()
         }
     return Read(sources, gone)
+
+
+def require_unchanged(
+    parts: Parts, set_: MappingSet, context: Context, hashes: Mapping[str, str], user_keys: Sequence[str], mark: str
+) -> None:
+    """
+    Look once more, before the commit, whether legacy still says what was read; cheap where nothing was written at all.
+
+    Raises:
+        Transient: rows of a user changed in between; the batch is read again.
+    """
+    if parts.legacy.mark() == mark:
+        return
+    now = read(parts, set_, user_keys, context)
+    found = dict(compare.source_hashes(now.sources).iter_rows())
+    changed = [key for key in user_keys if key in now.gone or found.get(key, "") != hashes.get(key, "")]
+    if changed:
+        raise Transient(f"{len(changed)} users changed in legacy while they were moved; the batch is read again")
 
 
 def map_(parts: Parts, set_: MappingSet, sources: dict[str, SourceRows], context: Context) -> Mapped:

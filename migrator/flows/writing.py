@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -85,6 +85,7 @@ def write(
     users: pl.DataFrame,
     before: Mapping[str, pl.DataFrame],
     pulse: Pulse,
+    last_look: Callable[[], None],
 ) -> set[str]:
     """
     Write the rows of all users that can be taken, compare every value, commit.
@@ -92,6 +93,7 @@ def write(
     Args:
         users: user_key, generation, read_hash, written_hash of everybody who is to be written.
         before: the before-images as the snapshot has them.
+        last_look: called when all is written and compared; what it raises undoes it.
 
     Returns:
         The users written: all of them. Where a newer generation has touched one since we looked, nobody is written
@@ -115,6 +117,7 @@ def write(
                     writer.write(table, rows[name].drop("__user", "__key"), tables[table].key)
             pulse.progress()
         _compare(writer, whose, tables)
+        last_look()
         pulse.progress()
     return taken
 

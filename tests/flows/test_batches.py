@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from migrator.flows import batches, rollbacks, waves
+from migrator.flows import batches, rollbacks, waves, writing
 from migrator.rollout.states import Wave
 from migrator.store import batches as batch_store
 from tests.flows.bakery import Bakery
@@ -135,3 +136,25 @@ def test_a_worker_lost_between_commit_and_record_is_made_up_for_before_a_rollbac
 
     assert done.restored == 8
     assert bakery.rows() == planned.rows()
+
+
+def test_a_change_in_legacy_between_read_and_commit_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bakery = Bakery(tmp_path, customers=6)
+    bakery.plan()
+    waves.start(bakery.parts, "whole")
+    monkeypatch.setattr(batches, "SOON", timedelta(0))
+    written, changes = writing.write, iter(["update customer set name = 'Late' where id = 3"])
+
+    def write_late(*given: object, **more: object) -> object:
+        with bakery.legacy() as db:
+            for change in changes:  # once: the customer writes while we do
+                db.execute(change)
+        return written(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(writing, "write", write_late)
+    bakery.run()
+
+    assert set(bakery.users().values()) == {"live"}
+    assert "Late" in {row[2] for row in bakery.rows()["accounts"]}

@@ -97,6 +97,9 @@ class Database(Protocol):
     def prepared(self) -> bool:
         """Whether ledger and fence exist."""
 
+    def mark(self) -> str:
+        """A text that changes with every commit, here or elsewhere; equal marks mean that nothing was written between."""
+
     def ping(self) -> str:
         """Server name and version, or Unreachable."""
 

@@ -129,6 +129,12 @@ class PostgresqlDatabase:
             tables = own_tables(self._namespace).both
             return all(inspector.has_table(table.name, schema=self._namespace) for table in tables)
 
+    def mark(self) -> str:
+        """Which transactions had ended: of the whole server, so it may change although nothing here was written."""
+        with self._begun(read_only=True) as connection:
+            ended = sa.cast(sa.func.txid_current_snapshot(), sa.Text)
+            return str(connection.execute(sa.select(ended)).scalar_one())
+
     def ping(self) -> str:
         """Name and version of the server."""
         with self._begun(read_only=True) as connection:

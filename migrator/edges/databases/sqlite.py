@@ -27,6 +27,7 @@ from migrator.errors import Fenced, Mismatch, SettingWrong, Unreachable
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Column, Schema
 
+_COUNTER_STARTS, _COUNTER_ENDS = 24, 28  # of the file change counter in the head of a SQLite file
 BUSY_TIMEOUT_SECONDS = 40
 
 
@@ -114,6 +115,16 @@ class SqliteDatabase:
             inspector = sa.inspect(connection)
             return all(inspector.has_table(table.name) for table in own_tables(None).both)
 
+    def mark(self) -> str:
+        """The change counter in the file's head, and what the file and its write-ahead log look like from outside."""
+        try:
+            with self._path.open("rb") as file:
+                counter = file.read(_COUNTER_ENDS)[_COUNTER_STARTS:].hex()
+        except OSError:
+            raise Unreachable(f"there is no {self._role} database at {self._path}") from None
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return f"{counter} {_appearance(self._path)} {_appearance(log)}"
+
     def ping(self) -> str:
         """Name and version of the library that reads the file."""
         with self._connected() as connection:
@@ -128,6 +139,14 @@ class SqliteDatabase:
     def _connected(self) -> Iterator[sa.Connection]:
         with translated(meaning), self._engine.connect() as connection:
             yield connection
+
+
+def _appearance(path: Path) -> str:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return "none"
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 class SqliteReader(SqlReader):

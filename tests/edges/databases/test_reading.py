@@ -367,3 +367,16 @@ def test_a_database_that_cannot_be_reached_is_said_to_be_without_its_password(
 
     assert "s3cret" not in str(told.value)
     assert list(folder.iterdir()) == []
+
+
+def test_the_mark_changes_with_a_commit_and_not_with_a_look(opened: Opened) -> None:
+    opened.place.run("create table things (id integer primary key)")
+    legacy = opened.legacy()
+    before = legacy.mark()
+
+    select(opened, "id")
+    looked = legacy.mark()
+    opened.place.run("insert into things values (1)")
+
+    assert looked == before
+    assert legacy.mark() != before
