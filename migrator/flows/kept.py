@@ -135,10 +135,9 @@ def together(batches: Sequence[KeptBatch]) -> KeptBatch:
     first = batches[0]
     if len(batches) == 1:
         return first
+    framed = [one.frames() for one in batches]
     stacked = {
-        name: pl.concat([one.frames()[name] for one in batches])
-        for name in first.frames()
-        if not name.startswith("reference/")
+        name: pl.concat([frames[name] for frames in framed]) for name in framed[0] if not name.startswith("reference/")
     }
     return replace(
         first,

@@ -37,14 +37,14 @@ def status(parts: Parts) -> dict[str, Any]:
             },
             "users": counts,
             "tiers": _per_tier(db, plan.id),
-            "waves": [wave_as_json(parts, db, wave, plan) for wave in found],
+            "waves": [wave_as_json(db, wave, plan) for wave in found],
             "cases": {"open": open_cases},
             "workers": len(leases.alive(db)),
-            "next": next_step(parts, db, plan, found, counts, open_cases),
+            "next": next_step(db, plan, found, counts, open_cases),
         }
 
 
-def wave_as_json(parts: Parts, db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[str, Any]:
+def wave_as_json(db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[str, Any]:
     """One wave with its numbers."""
     numbers = measures.wave_numbers(db, wave.id)
     return {
@@ -77,7 +77,7 @@ def wave_detail(parts: Parts, name: str) -> dict[str, Any]:
     with parts.control.read() as db:
         plan = plans.require(db)
         wave = waves.find(db, plan.id, name)
-        shown = wave_as_json(parts, db, wave, plan)
+        shown = wave_as_json(db, wave, plan)
         shown["batch_list"] = [
             {
                 "id": one.id,
@@ -95,7 +95,6 @@ def wave_detail(parts: Parts, name: str) -> dict[str, Any]:
 
 
 def next_step(
-    parts: Parts,
     db: sa.Connection,
     plan: plans.Plan,
     found: list[waves.Wave],

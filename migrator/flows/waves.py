@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.errors import GateHolds, Refused
+from migrator.errors import Refused
 from migrator.flows import notices
 from migrator.flows.parts import Parts
 from migrator.flows.planning import PlanOptions
@@ -203,12 +203,6 @@ def checked(db: sa.Connection, wave: waves.Wave) -> bool:
     """Whether the wave was verified since its last batch ended."""
     found = effects.last_verification(db, wave.plan_id, wave.id)
     return found is not None and wave.checking_at is not None and found["at"] >= wave.checking_at
-
-
-def require_go(wave: waves.Wave) -> None:
-    """GateHolds with the findings where a wave is held."""
-    if wave.status is Wave.HELD:
-        raise GateHolds(held_sentence(wave))
 
 
 def undoes_itself(db: sa.Connection, wave: waves.Wave) -> bool:

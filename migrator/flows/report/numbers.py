@@ -41,7 +41,7 @@ def collect(parts: Parts, db: sa.Connection, plan: Plan) -> dict[str, Any]:
         "generated_at": iso(parts.now()),
         "headline": {
             "how_far": words.how_far(users),
-            "next": overview.next_step(parts, db, plan, found, users, open_cases),
+            "next": overview.next_step(db, plan, found, users, open_cases),
         },
         "plan": _plan(plan),
         "users": users,
