@@ -199,12 +199,14 @@ def _named(parts: Parts, ref: str) -> list[cases.Case]:
         by_cause = cases.select(db, plan.id, cause=ref)
         if by_cause:
             return by_cause
-        by_field = [case for case in cases.select(db, plan.id) if f"{case.mapping}.{case.field}" == ref]
+        everything = cases.select(db, plan.id)
+        by_field = [case for case in everything if f"{case.mapping}.{case.field}" == ref]
         if by_field:
             return by_field
-        if ref.isdigit():
-            return [cases.get(db, int(ref))]
-        begun = [case for case in cases.select(db, plan.id) if len(ref) >= SHORTEST and case.cause.startswith(ref)]
+        by_number = [case for case in everything if str(case.id) == ref]
+        if by_number:
+            return by_number
+        begun = [case for case in everything if len(ref) >= SHORTEST and case.cause.startswith(ref)]
         if len({case.cause for case in begun}) == 1:
             return begun
     raise NotFound(f'there is no case or cause "{ref}"; `migrator review list` shows all')
