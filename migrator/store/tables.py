@@ -132,6 +132,8 @@ users = sa.Table(
     metadata,
     sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
     sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False, server_default="user"),  # user | rows (of nobody: its own owner)
+    sa.Column("group_key", sa.Text),  # users who are one after the merge: the key of the one who survives
     sa.Column("tier", sa.String(16), nullable=False),
     sa.Column("code", sa.String(3), nullable=False),
     sa.Column("r", sa.Integer),
@@ -152,6 +154,19 @@ users = sa.Table(
     sa.Index(None, "plan_id", "status"),
     sa.Index(None, "batch_id"),
     sa.Index(None, "plan_id", "email_print"),
+    sa.Index(None, "plan_id", "group_key"),
+)
+
+#: Which record of which legacy source is which user: the identity rule's answer, or a person's.
+records = sa.Table(
+    "records",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("source", sa.String(64), primary_key=True),
+    sa.Column("record_key", sa.Text, primary_key=True),
+    sa.Column("user_key", sa.Text, nullable=False),
+    sa.Column("rule", sa.String(16), nullable=False),  # own | id | email | link | person | doubtful
+    sa.Index(None, "plan_id", "user_key"),
 )
 
 cases = sa.Table(
@@ -213,6 +228,17 @@ books = sa.Table(
         sa.Column(name, sa.BigInteger, nullable=False)
         for name in ("read", "expanded", "written", "folded", "filtered", "skipped", "review", "blocked")
     ),
+)
+
+#: Rows that a cleaning rule took out of a batch, by rule.
+cleaned = sa.Table(
+    "cleaned",
+    metadata,
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), primary_key=True),
+    sa.Column("mapping", sa.Text, primary_key=True),
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("action", sa.String(8), nullable=False),  # drop | archive | hold
+    sa.Column("rows", sa.BigInteger, nullable=False),
 )
 
 snapshots = sa.Table(

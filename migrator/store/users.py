@@ -21,6 +21,8 @@ class User:
 
     plan_id: int
     user_key: str
+    kind: str
+    group_key: str | None
     tier: str
     code: str
     r: int | None

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from migrator.errors import NotFound, Overtaken, Refused, Transient, Unreachable
 from migrator.rollout.states import Wave
 from migrator.store import effects, journal, plans, waves
 from migrator.store.control import Control, clock
+from migrator.store.tables import metadata
 from tests.flows.memory import NOW, a_batch, a_plan, a_user, a_wave
 from tests.postgresql_server import PostgresqlServer
 
@@ -152,3 +155,10 @@ def test_warnings_are_counted_by_cause_with_one_sample(control: Control) -> None
             effects.keep_warnings(db, a_batch(db, wave, []).id, [line])
 
         assert effects.warnings_of(db, [wave.id]) == [{**line, "count": 4}]
+
+
+def test_the_revisions_make_just_the_tables_that_the_code_knows(control: Control) -> None:
+    with control.engine.connect() as db:
+        differences = compare_metadata(MigrationContext.configure(db), metadata)
+
+    assert differences == []
