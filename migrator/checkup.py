@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrator.errors import MigratorError
 
 if TYPE_CHECKING:
+    from migrator.edges.databases.base import Legacy
     from migrator.runtime import Runtime
 
 ROOM = 2 * 1024**3  # bytes that snapshots should have left
@@ -34,6 +35,7 @@ def examine(runtime: Runtime) -> list[Check]:
         ("legacy", _legacy),
         ("target", _target),
         ("mappings", _mappings),
+        ("schemas", _schemas),
         ("redis", _redis),
         ("snapshots", _snapshots),
         ("key", _key),
@@ -63,15 +65,27 @@ def _control(runtime: Runtime) -> Iterator[Check]:
 
 
 def _legacy(runtime: Runtime) -> Iterator[Check]:
-    yield Check("legacy", "pass", f"{runtime.legacy.ping()}, {len(runtime.legacy.schema().tables)} tables")
+    several = {f"legacy.{name}": database for name, database in runtime.sources.items()}
+    named: Mapping[str, Legacy] = several or {"legacy": runtime.legacy}
+    for name, database in named.items():
+        try:
+            yield Check(name, "pass", f"{database.ping()}, {len(database.schema().stored.tables)} tables")
+            yield from _concerns(name, database)
+        except MigratorError as problem:
+            yield Check(name, "fail", str(problem))
+
+
+def _concerns(name: str, database: Legacy) -> Iterator[Check]:
+    yield from (Check(name, one.result, one.said, one.remedy) for one in database.concerns())
 
 
 def _target(runtime: Runtime) -> Iterator[Check]:
-    yield Check("target", "pass", f"{runtime.target.ping()}, {len(runtime.target.schema().tables)} tables")
+    yield Check("target", "pass", f"{runtime.target.ping()}, {len(runtime.target.schema().stored.tables)} tables")
+    yield from _concerns("target", runtime.target)
     if runtime.target.prepared():
-        yield Check("ledger", "pass", "ledger and fence are in the target")
+        yield Check("ledger", "pass", "ledger, fence, ids and owners are in the target")
     else:
-        yield Check("ledger", "fail", "the target has no ledger", "migrator store upgrade")
+        yield Check("ledger", "fail", "the target lacks tables of ours (migrator_*)", "migrator store upgrade")
 
 
 def _mappings(runtime: Runtime) -> Iterator[Check]:
@@ -83,6 +97,26 @@ def _mappings(runtime: Runtime) -> Iterator[Check]:
     yield Check(
         "mappings", result, f"{wrong} errors, {len(found) - wrong} warnings", "migrator mapping lint" if found else ""
     )
+
+
+def _schemas(runtime: Runtime) -> Iterator[Check]:
+    from migrator.flows import schema_changes
+    from migrator.store import plans
+
+    control = runtime.control_as_is
+    if control.revision() != control.head():
+        return  # said already
+    with control.read() as db:
+        plan = plans.current(db)
+    if plan is None or plan.schemas is None:
+        yield Check("schemas", "pass", "no plan is approved yet, so there is nothing to compare with")
+        return
+    changed = schema_changes.changed(plan, runtime.legacy, runtime.target)
+    if changed:
+        said = f"not what plan {plan.id} was approved against (E801):\n{schema_changes.listed(changed)}"
+        yield Check("schemas", "fail", said, "migrator mapping lint, then migrator plan revise")
+    else:
+        yield Check("schemas", "pass", f"both are what plan {plan.id} was approved against")
 
 
 def _redis(runtime: Runtime) -> Iterator[Check]:

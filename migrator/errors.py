@@ -68,6 +68,10 @@ class GateHolds(MigratorError):
     exit_code = 3
 
 
+class SchemaChanged(GateHolds):
+    """A database is not what the plan was approved against; no wave starts before a person has looked (E801)."""
+
+
 class Unreachable(MigratorError):
     """A database or Redis cannot be reached now; worth another attempt. Never carries a password."""
 

@@ -18,12 +18,13 @@ from migrator.errors import Refused, SettingWrong
 from migrator.settings import Settings
 
 if TYPE_CHECKING:
-    from migrator.edges.databases.base import Database
+    from migrator.edges.databases.base import Database, Legacy
     from migrator.edges.keys import ProjectKey
     from migrator.edges.snapshots import Snapshots
     from migrator.flows.parts import Parts
     from migrator.flows.planning import PlanOptions
     from migrator.flows.tiering import TierOptions
+    from migrator.settings import DatabaseSettings
     from migrator.store.control import Control
 
 T = TypeVar("T")
@@ -51,14 +52,23 @@ class Runtime:
         return self._closing(Control(self.settings.control.url))
 
     @cached_property
-    def legacy(self) -> Database:
-        """The legacy database, read only."""
-        return self._database("legacy")
+    def legacy(self) -> Legacy:
+        """The legacy database, read only; several are read as one."""
+        if not self.sources:
+            return self._database("legacy", self.settings.legacy)
+        from migrator.edges.databases.several import SeveralDatabases
+
+        return SeveralDatabases(self.sources)
+
+    @cached_property
+    def sources(self) -> dict[str, Database]:
+        """The databases of `[legacy.NAME]`; none where `[legacy]` alone names one."""
+        return {name: self._database("legacy", section) for name, section in self.settings.sources.items()}
 
     @cached_property
     def target(self) -> Database:
         """The target database."""
-        return self._database("target")
+        return self._database("target", self.settings.target)
 
     @cached_property
     def key(self) -> ProjectKey:
@@ -169,7 +179,7 @@ class Runtime:
         """Read the mapping folder of the settings."""
         from migrator.mapping import document
 
-        return document.load(self.settings.mappings.path)
+        return document.load(self.settings.mappings.path, self.settings.mappings.code)
 
     def _mappings_folder(self) -> str:
         """As a person in the project's folder would type it."""
@@ -198,10 +208,9 @@ class Runtime:
         for thing in reversed(self._open):
             thing.close()
 
-    def _database(self, role: Literal["legacy", "target"]) -> Database:
+    def _database(self, role: Literal["legacy", "target"], section: DatabaseSettings) -> Database:
         from migrator.edges.databases import connect as connect_database
 
-        section = self.settings.legacy if role == "legacy" else self.settings.target
         if not section.url:
             raise SettingWrong(f"{self.settings.file}: [{role}] url is not set; say where the {role} database is")
         return self._closing(connect_database(section.url, section.schema, role))
@@ -241,6 +250,7 @@ TOML = """\
 
 [legacy]
 url = "{legacy}"
+# [legacy.shop], [legacy.crm], …   # instead of [legacy], where users are spread over several databases
 
 [target]
 url = "{target}"

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from migrator.errors import SettingWrong
 
 FILE = "migrator.toml"
+SOURCE = re.compile(r"[a-z][a-z0-9_]*")  # the name of a legacy database among several
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -24,6 +25,9 @@ class DatabaseSettings:
 
     url: str = ""
     schema: str | None = None
+
+
+DATABASE = tuple(item.name for item in fields(DatabaseSettings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,10 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True)
 class MappingSettings:
-    """The folder of the mapping set."""
+    """The folder of the mapping set; `code`: installed modules whose functions mappings may call."""
 
     path: Path = Path("mappings")
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,7 @@ class Settings:
     root: Path
     file: Path
     legacy: DatabaseSettings = DatabaseSettings()
+    sources: Mapping[str, DatabaseSettings] = field(default_factory=dict)  # [legacy.NAME], where there are several
     target: DatabaseSettings = DatabaseSettings()
     control: ControlSettings = ControlSettings()
     broker: BrokerSettings = BrokerSettings()
@@ -170,7 +176,7 @@ class Settings:
 
 
 SECTIONS: dict[str, type] = {
-    name: kind for name, kind in get_type_hints(Settings).items() if name not in ("root", "file")
+    name: kind for name, kind in get_type_hints(Settings).items() if name not in ("root", "file", "sources")
 }
 CHOICES = {
     ("plan", "strategy"): ("tiered", "whole"),
@@ -210,11 +216,12 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     path = _find(file, environment)
     document = _read(path)
     problems: list[str] = []
+    sources = _sources(document, environment, path, problems)
     sections = {name: _section(name, kind, document, environment, path, problems) for name, kind in SECTIONS.items()}
     problems += _unknown(path, "section", document, SECTIONS)
     if problems:
         raise SettingWrong(*problems)
-    return Settings(root=path.parent, file=path, **sections)
+    return Settings(root=path.parent, file=path, sources=sources, **sections)
 
 
 def _find(file: Path | None, environment: Mapping[str, str]) -> Path:
@@ -249,7 +256,7 @@ def _section(
     values: dict[str, Any] = {}
     for item in fields(kind):
         key = item.name.rstrip("_")
-        variable = f"MIGRATOR_{name}_{key}".upper()
+        variable = f"MIGRATOR_{name.replace('.', '_')}_{key}".upper()
         raw, where = (
             (environment[variable], variable)
             if variable in environment
@@ -267,6 +274,45 @@ def _section(
     if name not in document or any(item.name not in values for item in fields(kind)):
         built = _anchored(built, path.parent)
     return built
+
+
+def _sources(
+    document: dict[str, Any], environment: Mapping[str, str], path: Path, problems: list[str]
+) -> dict[str, DatabaseSettings]:
+    """
+    Take the sections [legacy.NAME], and MIGRATOR_LEGACY_NAME_URL, out of what was said of legacy.
+
+    They stand in the order written; those only in the environment come after them.
+    """
+    said = document.get("legacy", {})
+    written = {name: given for name, given in said.items() if isinstance(given, dict)} if isinstance(said, dict) else {}
+    if written:
+        document["legacy"] = {key: value for key, value in said.items() if key not in written}
+    sources = {**written, **{name: {} for name in _in_environment(environment) if name not in written}}
+    single = [key for key in DATABASE if key in said or f"MIGRATOR_LEGACY_{key}".upper() in environment]
+    if sources and single:
+        problems.append(
+            f"{path}: [legacy] {single[0]} stands beside [legacy.{next(iter(sources))}]; "
+            "write [legacy] alone, or give each database a name: [legacy.NAME]"
+        )
+    return {name: _source(name, given, environment, path, problems) for name, given in sources.items()}
+
+
+def _in_environment(environment: Mapping[str, str]) -> list[str]:
+    told = re.compile(f"MIGRATOR_LEGACY_([A-Z0-9_]+)_({'|'.join(DATABASE)})".upper())
+    return sorted({found[1].lower() for name in environment if (found := told.fullmatch(name))})
+
+
+def _source(
+    name: str, given: dict[str, Any], environment: Mapping[str, str], path: Path, problems: list[str]
+) -> DatabaseSettings:
+    section = f"legacy.{name}"
+    if not SOURCE.fullmatch(name):
+        problems.append(f"{path}: [{section}]: a name has small letters, digits and _, and begins with a letter")
+    made: DatabaseSettings = _section(section, DatabaseSettings, {section: given}, environment, path, problems)
+    if not made.url:
+        problems.append(f"{path}: [{section}] url is not set; say where the database is")
+    return made
 
 
 def _anchored(section: Any, root: Path) -> Any:

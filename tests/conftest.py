@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.mariadb_server import MariadbServer
 from tests.postgresql_server import NoServer, PostgresqlServer
 
 # a slow machine is no bug
@@ -19,6 +20,17 @@ def postgresql() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server; `postgresql.url()` is a new empty database on it."""
     try:
         server = PostgresqlServer().__enter__()
+    except NoServer as reason:
+        pytest.skip(str(reason))
+    yield server
+    server.__exit__()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariadbServer]:
+    """A MariaDB server; `mariadb.url()` is a new empty database on it."""
+    try:
+        server = MariadbServer().__enter__()
     except NoServer as reason:
         pytest.skip(str(reason))
     yield server

@@ -185,3 +185,53 @@ def test_without_a_file_it_is_said_how_to_make_one(tmp_path: Path, monkeypatch: 
         settings.load(environment={})
     with pytest.raises(SettingWrong, match="there is no settings file"):
         settings.load(tmp_path / "other.toml", {})
+
+
+# ---- several legacy databases -----------------------------------------------------------------------------------------
+
+SEVERAL = """
+[legacy.shop]
+url = "sqlite:///shop.sqlite"
+[legacy.crm]
+url = "mysql://crm.example/crm"
+schema = "crm"
+"""
+
+
+def test_several_legacy_databases_have_a_name_each(tmp_path: Path) -> None:
+    found = loaded(tmp_path, SEVERAL)
+
+    assert list(found.sources) == ["shop", "crm"]
+    assert found.sources["shop"].url == f"sqlite:///{tmp_path}/shop.sqlite"
+    assert (found.sources["crm"].url, found.sources["crm"].schema) == ("mysql://crm.example/crm", "crm")
+    assert found.legacy.url == ""
+
+
+def test_one_legacy_database_has_none(tmp_path: Path) -> None:
+    assert loaded(tmp_path, '[legacy]\nurl = "sqlite:///shop.sqlite"').sources == {}
+
+
+def test_the_environment_says_where_a_named_database_is(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, SEVERAL, MIGRATOR_LEGACY_CRM_URL="mysql://other/crm", MIGRATOR_LEGACY_NEWS_LIST_URL="sqlite:///n.db"
+    )
+
+    assert found.sources["crm"].url == "mysql://other/crm"
+    assert found.sources["crm"].schema == "crm"
+    assert found.sources["news_list"].url == f"sqlite:///{tmp_path}/n.db"
+
+
+@pytest.mark.parametrize("environment", [{}, {"MIGRATOR_LEGACY_URL": "sqlite:///legacy.sqlite"}])
+def test_a_database_with_a_name_and_one_without_is_one_too_many(tmp_path: Path, environment: dict[str, str]) -> None:
+    text = SEVERAL if environment else '[legacy]\nurl = "sqlite:///legacy.sqlite"\n' + SEVERAL
+
+    assert "[legacy] url stands beside [legacy.shop]" in problems(tmp_path, text, **environment)
+
+
+def test_every_mistake_in_named_databases_is_told(tmp_path: Path) -> None:
+    told = problems(tmp_path, '[legacy.shop]\nulr = "sqlite:///a"\n[legacy.CRM]\nurl = 5\n')
+
+    assert 'unknown key in [legacy.shop] "ulr"' in told
+    assert "[legacy.shop] url is not set" in told
+    assert "[legacy.CRM]: a name has small letters" in told
+    assert "[legacy.CRM] url: must be text, not 5" in told

@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from migrator import __version__
-from migrator.cli import demo, mapping, notice, plan, project, report, review, rollback, tier, user, verify, wave, work
+from migrator.cli import (
+    assess,
+    clean,
+    demo,
+    mapping,
+    notice,
+    plan,
+    project,
+    report,
+    review,
+    rollback,
+    tier,
+    user,
+    verify,
+    wave,
+    work,
+)
 from migrator.errors import MigratorError
 
 app = typer.Typer(
@@ -21,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (project, demo, work, verify, report):  # of one word
+for commands in (project, demo, assess, work, verify, report):  # of one word
     commands.register(app)
 for name, room in {
     "mapping": mapping.app,
@@ -31,6 +47,7 @@ for name, room in {
     "user": user.app,
     "review": review.app,
     "rollback": rollback.app,
+    "clean": clean.app,
     "notice": notice.app,
     "store": project.store,
 }.items():

@@ -30,10 +30,18 @@ def create(dry_run: DryRun = False, json: Json = False) -> None:
         _print_waves(draft.waves)
         movers = draft.users - draft.excluded
         show.say(f"{draft.users} users: {movers} in waves ({draft.held} of them held), {draft.excluded} excluded")
+        if draft.nobody:
+            show.say(
+                f"{draft.nobody} rows that belong to no user move last, in wave nobody, each with what hangs on it"
+            )
+        _print_identity(draft.identity)
+        _print_merging(draft.merging)
         _print_unowned(draft.unowned)
         show.say(*(f"note: {remark}" for remark in draft.remarks))
-        if draft.held:
-            show.say(f"{draft.held} users share a value that must be unique: migrator review list")
+        sharing = draft.held - draft.merging["doubtful"]
+        if sharing:
+            why = "share what must be unique, or may be one person" + (" or somebody else" if draft.identity else "")
+            show.say(f"{sharing} users {why}: migrator review list")
         show.say(
             "dry run: nothing was stored" if dry_run else f"plan {draft.plan} is a draft; next: migrator plan approve"
         )
@@ -60,6 +68,8 @@ def show_(json: Json = False) -> None:
         if plan["approved_by"]:
             show.say(f"approved by {plan['approved_by']} at {show.moment(plan['approved_at'])}")
         _print_waves(found["waves"])
+        _print_identity(plan["counts"].get("identity", {}))
+        _print_merging(plan["counts"].get("merging"))
         _print_unowned(plan["counts"]["unowned"])
 
     show.result(found, as_json=json, text=text)
@@ -111,6 +121,14 @@ def revise(dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> Non
     )
 
 
+def _print_identity(identity: dict[str, dict[str, int]]) -> None:
+    """Per source, whose its records are and how that is known."""
+    rules = ("own", "id", "link", "email", "person", "doubtful", "excluded")
+    if identity:
+        rows = [(name, found["records"], *(found.get(rule, 0) for rule in rules)) for name, found in identity.items()]
+        show.table(("people of", "records", *rules), rows, right=range(1, len(rules) + 2))
+
+
 def _print_waves(waves: list[dict[str, Any]]) -> None:
     show.table(
         ("#", "wave", "tier", "stage", "share", "users"),
@@ -121,7 +139,7 @@ def _print_waves(waves: list[dict[str, Any]]) -> None:
                 wave["tier"] or "all",
                 wave["stage"],
                 f"{wave['share']} %" if wave["share"] else "-",
-                wave["users"],
+                show.counted(wave),
             )
             for wave in waves
         ],
@@ -129,9 +147,21 @@ def _print_waves(waves: list[dict[str, Any]]) -> None:
     )
 
 
+def _print_merging(merging: dict[str, int] | None) -> None:
+    if merging and merging["users"]:
+        many = "s" if merging["accounts"] != 1 else ""
+        show.say(f"{merging['users']} users merge into {merging['accounts']} account{many}")
+    if merging and merging["doubtful"]:
+        show.say(f"{merging['doubtful']} users look like one person and differ in something: migrator review list")
+
+
 def _print_unowned(unowned: dict[str, Any]) -> None:
     for name, found in unowned.items():
-        if found["rows"]:
-            show.say(
-                f"left behind: {found['rows']} rows of {found['table']} ({name}) belong to no user: {found['reason']}"
-            )
+        left = found.get("left", found["rows"])
+        of_nobody = f"rows of {found['table']} ({name}) belong to no user"
+        if found.get("moves"):
+            show.say(f"moving: {found['moves']} {of_nobody}")
+        if found.get("strays"):
+            show.say(f"  {found['strays']} of them look up a row that is not there, or that belongs to somebody else")
+        if left:
+            show.say(f"left behind: {left} {of_nobody}: {found['reason']}")

@@ -66,12 +66,17 @@ def resolve(
     use: Annotated[str | None, typer.Option("--use", help="The value the field gets.", metavar="VALUE")] = None,
     accept_null: Annotated[bool, typer.Option("--accept-null", help="The field is null.")] = False,
     skip_row: Annotated[bool, typer.Option("--skip-row", help="The row stays behind, the user moves.")] = False,
+    keep_row: Annotated[bool, typer.Option("--keep-row", help="The row moves, whatever a cleaning rule says.")] = False,
     exclude_user: Annotated[bool, typer.Option("--exclude-user", help="The user stays in legacy.")] = False,
     fixed_in_source: Annotated[bool, typer.Option("--fixed-in-source", help="Legacy was corrected.")] = False,
     fixed_in_mapping: Annotated[bool, typer.Option("--fixed-in-mapping", help="The mapping was corrected.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Users who look like one are one person.")] = False,
+    apart: Annotated[bool, typer.Option("--apart", help="They are several people; each moves alone.")] = False,
+    same_user: Annotated[bool, typer.Option("--same-user", help="The record is that user's.")] = False,
+    another_user: Annotated[bool, typer.Option("--another-user", help="The record is somebody else's.")] = False,
     user: Annotated[
         list[str] | None,
-        typer.Option("--user", help="Whose value it is, or who is excluded, where several share a case."),
+        typer.Option("--user", help="Whose value or record it is, or who is excluded, where several share a case."),
     ] = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -79,7 +84,12 @@ def resolve(
     """
     Decide a case, or all cases of a cause; later runs apply the decision.
 
+    A case of rule merge_duplicates names users who look like one person and differ in something: --merge makes one
+    account of them, --apart lets each move alone.
+
     Example: migrator review resolve 9f2c11ab --use closed
+
+    Example: migrator review resolve 12 --merge
     """
     from migrator import runtime
     from migrator.errors import WrongInput
@@ -89,9 +99,14 @@ def resolve(
         "use": use is not None,
         "accept-null": accept_null,
         "skip-row": skip_row,
+        "keep-row": keep_row,
         "exclude-user": exclude_user,
         "fixed-in-source": fixed_in_source,
         "fixed-in-mapping": fixed_in_mapping,
+        "merge": merge,
+        "apart": apart,
+        "same-user": same_user,
+        "another-user": another_user,
     }
     actions = [name for name, wanted in chosen.items() if wanted]
     if len(actions) != 1:
@@ -130,18 +145,34 @@ def replay(dry_run: DryRun = False, json: Json = False) -> None:
     show.result(done, as_json=json, text=text)
 
 
+def _what(cause: dict[str, Any]) -> str:
+    """The value and what is wrong with it; a doubt about people has no value."""
+    if cause["value"] is None and cause["note"]:
+        return str(cause["note"])
+    return f"value {cause['value']!r}" + (f": {cause['note']}" if cause["note"] else "")
+
+
 def _print_causes(causes: list[dict[str, Any]]) -> None:
+    from migrator.flows.nobody import said
+
     if not causes:
         show.say("no case is open or waits to be replayed")
         return
     for cause in causes:
         place = f"{cause['file']}:{cause['line']}" if cause["file"] else "-"
         users = f"{cause['users']} user" + ("s" if cause["users"] != 1 else "")
+        if cause["nobody"]:
+            users = said(cause["users"], cause["nobody"])
         state = "open" if cause["open"] else "resolved; migrator review replay"
         show.say(
             f"{cause['cause']}  {cause['mapping']}.{cause['field']}  {cause['rule']}  {users}  {state}",
-            f"  value {cause['value']!r}" + (f": {cause['note']}" if cause["note"] else ""),
+            f"  {_what(cause)}",
             f"  rule  {place}",
             f"  e.g.  users {', '.join(cause['examples'])}",
         )
-    show.say("", "next: migrator review resolve CAUSE --use VALUE (or --accept-null, --skip-row, --exclude-user, …)")
+    ways = "--use VALUE (or --accept-null, --skip-row, --exclude-user, …)"
+    if all(cause["rule"] == "merge_duplicates" and cause["users"] > 1 for cause in causes):
+        ways = "--merge (or --apart, --exclude-user --user KEY, …)"
+    if all(cause["rule"] == "identity" for cause in causes):
+        ways = "--same-user (or --another-user, --exclude-user --user KEY)"
+    show.say("", f"next: migrator review resolve CAUSE {ways}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,7 @@ def user(
     json: Json = False,
 ) -> None:
     """
-    Put one user back.
+    Put one user back, and with him all who merged with him.
 
     Example: migrator rollback user 4711 --dry-run
     """
@@ -70,7 +71,7 @@ def _roll_back(
     with runtime.connect() as rt:
         scope = rollbacks.scope(rt.parts, user=user, wave=wave)
         if not dry_run:
-            confirm(f"Put {whom} back ({scope.users} users)?", yes=yes)
+            confirm(f"Put {_with(whom, scope.along)} back ({scope.users} users)?", yes=yes)
         with show.progress() as bars:
             bar = bars.add_task(f"rolling back {whom}", total=scope.users)
             done = rollbacks.roll_back(
@@ -81,17 +82,26 @@ def _roll_back(
         raise typer.Exit(1)
 
 
+def _with(whom: str, along: Sequence[str]) -> str:
+    return f"{whom} and those who merged with this one ({', '.join(along)})" if along else whom
+
+
 def _print(done: RolledBack) -> None:
+    if done.along:
+        show.say(f"one account: {', '.join(done.along)} merged with this user, and they go back together")
+    from migrator.flows.nobody import said
+
     show.table(
         ("table", "rows removed", "rows restored"),
         [(table, done.removed_rows[table], done.restored_rows.get(table, 0)) for table in done.removed_rows],
         right=(1, 2),
     )
     verb = "would be put back" if done.dry_run else "were put back"
-    show.say(f"{done.restored} users {verb}, {len(done.refused)} refused, {done.not_in_target} are not in the target")
+    whom = said(done.restored, done.restored_nobody)
+    show.say(f"{whom} {verb}, {len(done.refused)} refused, {done.not_in_target} are not in the target")
     for user, why in list(done.refused.items())[:20]:
         show.say(f"  user {user}: {why}")
     if len(done.refused) > 20:
         show.say(f"  … and {len(done.refused) - 20} more; --json lists all")
-    if done.restored and not done.dry_run:
+    if (done.restored or done.restored_nobody) and not done.dry_run:
         show.say("to move them again: migrator wave retry WAVE (or all), then migrator run")

@@ -98,6 +98,11 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
+def counted(wave: dict[str, Any]) -> str:
+    """How many a wave moves; what they are where they are no users."""
+    return str(wave["users"]) if wave.get("units", "users") == "users" else f"{wave['users']} {wave['units']}"
+
+
 def waves(found: Sequence[dict[str, Any]]) -> None:
     """The waves of a plan with their numbers."""
     table(
@@ -107,7 +112,7 @@ def waves(found: Sequence[dict[str, Any]]) -> None:
                 wave["ordinal"],
                 wave["name"],
                 f"{wave['status']} ({wave['verdict']})" if wave["status"] in ("passed", "held") else wave["status"],
-                wave["users"],
+                counted(wave),
                 wave["moved"],
                 wave["held"],
                 wave["failed"],

@@ -47,8 +47,11 @@ def find(text: Annotated[str, typer.Argument(help="A key or an e-mail address.")
         found,
         as_json=json,
         text=lambda: show.table(
-            ("user", "e-mail", "status", "home", "tier", "wave"),
-            [tuple(one[name] for name in ("user", "email", "status", "home", "tier", "wave")) for one in found],
+            ("user", "e-mail", "status", "home", "tier", "wave", "account"),
+            [
+                (*(one[name] for name in ("user", "email", "status", "home", "tier", "wave")), _account(one))
+                for one in found
+            ],
         ),
     )
 
@@ -61,7 +64,7 @@ def exclude(
     json: Json = False,
 ) -> None:
     """
-    Leave a user in legacy.
+    Leave a user in legacy, and with him all who merge with him.
 
     Example: migrator user exclude 4711 --reason "open dispute" --yes
     """
@@ -70,12 +73,29 @@ def exclude(
 
     with runtime.connect() as rt:
         confirm(f"Leave user {user} in legacy?", yes=yes)
-        review.exclude(rt.parts, user, reason)
+        gone = review.exclude(rt.parts, user, reason)
+    along = [key for key in gone if key != user]
     show.result(
-        {"user": user, "status": "excluded", "reason": reason},
+        {"user": user, "status": "excluded", "reason": reason, "along": along},
         as_json=json,
-        text=lambda: show.say(f"user {user} stays in legacy: {reason}"),
+        text=lambda: show.say(
+            f"user {user} stays in legacy: {reason}",
+            *([f"with whom this one merges, and who stays, too: {', '.join(along)}"] if along else []),
+        ),
     )
+
+
+def _account(one: dict[str, Any]) -> str:
+    if one["group"] is None:
+        return "own"
+    others = ", ".join(key for key in one["group"]["users"] if key != one["user"])
+    survivor = one["group"]["survivor"]
+    return f"that of user {survivor}" if survivor != one["user"] else f"own, with {others}"
+
+
+def _known_as(record: dict[str, Any]) -> str:
+    how = {"own": "", "excluded": ""}.get(record["by"], f" (by {record['by']})")
+    return f"{record['source']} {record['key']}{' (doubtful)' if record['by'] == 'doubtful' else how}"
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -83,6 +103,13 @@ def _print(found: dict[str, Any]) -> None:
     show.say(
         f"user {found['user']} ({found['email'] or 'no e-mail'}): {found['status']}, served by {found['home']}{wave}",
         *([f"reason: {found['reason']}"] if found["reason"] else []),
+        *(
+            [f"the same person as user {found['same_as']}: migrator user show {found['same_as']}"]
+            if found["same_as"]
+            else []
+        ),
+        *([f"known as: {', '.join(map(_known_as, found['records']))}"] if found["records"] else []),
+        *([f"group: {found['group']['said']}"] if found["group"] else []),
         *([f"tier: {found['tier']['why']}"] if found["tier"]["why"] else []),
         "",
         f"say:   {found['say']}",

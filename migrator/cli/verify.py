@@ -44,6 +44,7 @@ def verify(
                 flow.store(rt.parts, db, scope.plan.id, found, None)
     data = {
         "checked_users": found.checked_users,
+        "checked_nobody": found.checked_nobody,
         "checked_rows": found.checked_rows,
         "difference_count": found.difference_count,
         "differences": found.differences,
@@ -51,6 +52,7 @@ def verify(
         "drift": found.drift,
         "mappings": found.per_mapping,
         "sums": found.sums,
+        "schema_changes": found.schema_changes,
     }
     show.result(data, as_json=json, text=lambda: _print(found))
     if found.difference_count:
@@ -58,6 +60,8 @@ def verify(
 
 
 def _print(found: Verified) -> None:
+    from migrator.flows.nobody import said
+
     show.table(
         ("mapping", "rows compared", "differences"),
         [(name, counted["rows"], counted["differences"]) for name, counted in found.per_mapping.items()],
@@ -65,9 +69,12 @@ def _print(found: Verified) -> None:
     )
     sums = f", {len(found.sums)} declared sums per user" if found.sums else ""
     show.say(
-        f"{found.checked_users} users, {found.checked_rows} rows compared value by value{sums}: "
+        f"{said(found.checked_users, found.checked_nobody)}, {found.checked_rows} rows compared value by value{sums}: "
         f"{found.difference_count} differences, {found.drift_count} users drifted in legacy"
     )
+    if found.schema_changes:
+        show.say("a database is not what the plan was approved against (E801):")
+        show.say(*(f"  {change}" for change in found.schema_changes[:20]))
     for one in found.differences[:20]:
         what = f"{one['kind']} {one['field'] or 'row'}"
         show.say(f"  {one['mapping']} {one['key']} of user {one['user']} ({one['home']}): {what}")

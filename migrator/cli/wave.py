@@ -51,7 +51,7 @@ def show_(wave: Name, json: Json = False) -> None:
         for finding in found["findings"]:
             show.say(f"{finding['outcome']:>5}  {finding['check']}: {finding['sentence']}")
         show.table(
-            ("batch", "users", "status", "rows", "seconds", "attempts", "interruptions", "error"),
+            ("batch", found["units"], "status", "rows", "seconds", "attempts", "interruptions", "error"),
             [
                 tuple(
                     one[name]
@@ -153,11 +153,11 @@ def retry(
     from migrator.flows import waves
 
     with runtime.connect() as rt:
-        sent = waves.retry(rt.parts, wave)
+        sent, units = waves.retry(rt.parts, wave), waves.units(rt.parts, wave)
     show.result(
         {"wave": wave, "users": sent},
         as_json=json,
-        text=lambda: show.say(f"{sent} users are planned again; next: migrator run"),
+        text=lambda: show.say(f"{sent} {units} are planned again; next: migrator run"),
     )
 
 
@@ -177,9 +177,9 @@ def cut_over(
 
     with runtime.connect() as rt:
         confirm(f"Serve the moved users of wave {wave} from the target from now on?", yes=yes)
-        live = waves.cut_over(rt.parts, wave)
+        live, units = waves.cut_over(rt.parts, wave), waves.units(rt.parts, wave)
     show.result(
-        {"wave": wave, "live": live}, as_json=json, text=lambda: show.say(f"{live} users are live in the target")
+        {"wave": wave, "live": live}, as_json=json, text=lambda: show.say(f"{live} {units} are live in the target")
     )
 
 
@@ -227,6 +227,6 @@ def _order(name: str, act: Any, *, json: bool) -> None:
 
 def _say(wave: Wave, found: dict[str, Any]) -> None:
     show.say(
-        f"wave {wave.name} is {wave.status}: {found['moved']} of {found['users']} users moved, "
+        f"wave {wave.name} is {wave.status}: {found['moved']} of {found['users']} {wave.units} moved, "
         f"{found['held']} held, {found['failed']} failed. Watch it: migrator wave watch {wave.name}"
     )

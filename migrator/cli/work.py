@@ -51,7 +51,7 @@ def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
     show.result(found, as_json=json, text=lambda: _say_status(found))
     if last.situation is campaign.Situation.HELD and last.wave:
         raise GateHolds(wave_flows.held_sentence(last.wave))
-    if found["users"]["held"] or found["users"]["failed"]:
+    if any(found[whose][status] for whose in ("users", "nobody") for status in ("held", "failed")):
         raise typer.Exit(4)
 
 
@@ -109,7 +109,7 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
                 continue
             told_of(now)
             if now.situation is campaign.Situation.NEXT and now.wave:
-                confirm(f"Start wave {now.wave.name} ({now.wave.users} users)?", yes=yes)
+                confirm(f"Start wave {now.wave.name} ({now.wave.users} {now.wave.units})?", yes=yes)
                 wave_flows.start(rt.parts, now.wave.name)
             elif now.situation is not campaign.Situation.WORKING:
                 return now
@@ -129,7 +129,7 @@ def _watching(*, quiet: bool) -> Iterator[Any]:
         if now.wave is None:
             return
         if seen.get("wave") != now.wave.id:
-            seen.update(wave=now.wave.id, name=now.wave.name, status=None, at=time.monotonic())
+            seen.update(wave=now.wave.id, name=now.wave.name, status=None, at=time.monotonic(), units=now.wave.units)
             seen["bar"] = bars.add_task(now.wave.name, total=now.wave.users)
         seen["settled"], seen["users"] = now.settled, now.wave.users
         words = f"{now.wave.name} {now.wave.status}" + (f" (waiting: {now.trouble})" if now.trouble else "")
@@ -153,7 +153,8 @@ def _finish_line(seen: dict[str, Any], bars: Any, *, quiet: bool) -> None:
     seconds = time.monotonic() - seen["at"]
     if not quiet:
         bars.console.print(
-            f"wave {seen['name']}: {seen['settled']} of {seen['users']} users in {seconds:.1f} s", highlight=False
+            f"wave {seen['name']}: {seen['settled']} of {seen['users']} {seen['units']} in {seconds:.1f} s",
+            highlight=False,
         )
     seen["wave"] = None
 
@@ -164,11 +165,15 @@ def _say_status(found: dict[str, Any], *, waves: bool = False) -> None:
         return
     if waves:
         show.waves(found["waves"])
-    counts = {name: count for name, count in found["users"].items() if count}
-    total = sum(counts.values())
     show.say(
-        f"plan {found['plan']['id']} is {found['plan']['status']}: {total} users: "
-        + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()),
+        f"plan {found['plan']['id']} is {found['plan']['status']}: {_counted(found['users'], 'users')}",
+        *([_counted(found["nobody"], "rows that belong to no user")] if any(found["nobody"].values()) else []),
         *([f"{found['cases']['open']} review cases are open"] if found["cases"]["open"] else []),
         f"next: {found['next']}",
     )
+
+
+def _counted(statuses: dict[str, int], units: str) -> str:
+    """`12 users: 10 live, 2 held`."""
+    told = (f"{count} {name.replace('_', ' ')}" for name, count in statuses.items() if count)
+    return f"{sum(statuses.values())} {units}: {', '.join(told)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import stat
 from pathlib import Path
@@ -30,6 +31,7 @@ class ProjectKey:
         self._values = AESGCM(_derived(secret, "values"))
         self._data_keys = AESGCM(_derived(secret, "data keys"))
         self._hashes = _derived(secret, "hashes")
+        self._mapping = _derived(secret, "mapping")
 
     def __repr__(self) -> str:
         return "ProjectKey(…)"
@@ -88,6 +90,11 @@ class ProjectKey:
         """Give a keyed hash for lookup and grouping: 32 hex digits that say nothing without the key."""
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._hashes)
         return digest.hexdigest()
+
+    def digest(self, purpose: str, text: str) -> str:
+        """Give the keyed hash (HMAC-SHA-256, hex) that mappings write; another for each purpose."""
+        said = f"{len(purpose)}:{purpose}{text}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._mapping, said, "sha256").hex()
 
     def wrap(self, data_key: bytes, purpose: bytes) -> bytes:
         """Encrypt the key of one file, bound to *purpose*."""

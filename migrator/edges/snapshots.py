@@ -62,6 +62,11 @@ class Snapshots:
     def __init__(self, root: str | Path, key: ProjectKey) -> None:
         self._root, self._key = Path(root), key
 
+    @property
+    def archive(self) -> Snapshots:
+        """Where source rows are kept that were cleaned away: a folder of its own, as these do not expire."""
+        return Snapshots(self._root / "archive", self._key)
+
     def keep(self, ref: Ref, manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> str:
         """
         Write a snapshot; it is on the disk when this returns. A snapshot kept again replaces the first as a whole.

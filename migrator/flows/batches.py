@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
 from migrator.errors import Aborted, DatabaseRefused, Fenced, InDoubt, MigratorError, Transient, Unreachable
-from migrator.flows import heartbeat, reading, recording, writing
+from migrator.flows import heartbeat, outlook, reading, recording, standing, writing
 from migrator.flows.kept import KeptBatch, rows_of
 from migrator.flows.parts import Parts
 from migrator.logs import where
-from migrator.mapping import compare, conflicts
+from migrator.mapping import cleaning, compare
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context, Mapped
 from migrator.rollout import states
@@ -159,26 +159,28 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
         as_of=work.as_of,
         overrides=reading.overrides(parts, work.plan.id, work.users),
         references=reading.references(parts, set_),
+        keyed=parts.key.digest,
+        groups=_groups(parts, work),
     )
     mark = parts.legacy.mark()
-    read = reading.read(parts, set_, work.users, context)
-    pulse.progress()
-    there = [key for key in work.users if key not in read.gone]
-    mapped = reading.map_(parts, set_, read.sources, context)
-    if mapped.abort:
-        raise Aborted(mapped.abort)
-    look = writing.look(parts, set_, mapped, there)
-    decided = conflicts.decide(set_, parts.target_schema, mapped, look.meetings)
-    pulse.progress()
-    kept = _keep(parts, work, set_, read, context, decided, look, there)
-    pulse.progress()
     claim_ = Claim(work.batch.id, work.batch.fence, "move", work.plan.set_hash)
+    seen = outlook.of(parts, set_, work.users, context, pulse.progress, claim_)
+    read, there, look, decided = seen.read, seen.there, seen.look, seen.decided
+    if seen.mapped.abort:
+        raise Aborted(seen.mapped.abort)
+    kept = _keep(parts, work, set_, read, seen.context, decided, look, there)
+    pulse.progress()
     hashed = _hashes(parts, set_, kept, decided)
     taken = writing.write(
-        parts, set_, claim_, dict(decided.rows), hashed, kept.before, pulse,
+        parts, set_, claim_, dict(decided.rows), hashed, kept.before, kept.left, pulse,
         last_look=lambda: reading.require_unchanged(parts, set_, context, kept.read_hashes, there, mark),
     )  # fmt: skip
     recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
+
+
+def _groups(parts: Parts, work: Work) -> dict[str, str]:
+    with parts.control.read() as db:
+        return users.groups(db, work.plan.id, work.users)
 
 
 def applied(parts: Parts, work: Work) -> tuple[KeptBatch, set[str], frozenset[str]] | None:
@@ -236,7 +238,15 @@ def _keep(
         books=decided.books,
         read_hashes=dict(compare.source_hashes(read.sources).iter_rows()),
         generations={key: generation + 1 for key, generation in look.generations.items()},
+        numbers=context.numbers or {},
+        standing=context.standing,
+        left=decided.left,
+        groups=context.groups,
+        cleaned=decided.cleaned,
     )
+    archived = cleaning.archived(kept.cleaned, {name: rows.frame for name, rows in kept.sources.items()})
+    if archived:
+        parts.snapshots.archive.keep(work.ref(), {"as_of": kept.as_of}, archived)
     parts.snapshots.keep(work.ref(), kept.manifest(), kept.frames())
     return kept
 
@@ -244,7 +254,13 @@ def _keep(
 def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) -> pl.DataFrame:
     """user_key, generation, read_hash, written_hash of everybody who is to be written."""
     movers = [key for key in kept.users if key not in decided.held]
-    rows = {name: (rows_of(decided, name, kept.keys[name]), set_.mappings[name].target.table) for name in decided.rows}
+    rows = {
+        name: (
+            standing.blanked(rows_of(decided, name, kept.keys[name]), kept.left.get(name)),
+            set_.mappings[name].target.table,
+        )
+        for name in decided.rows
+    }
     written = written_hashes(parts, rows)
     return pl.DataFrame(
         {
@@ -268,6 +284,7 @@ def _forget_attempts(parts: Parts, work: Work) -> None:
     """Snapshots of attempts that came to nothing hold users' data and are for nobody: none can be committed any more."""
     for fence in range(1, work.batch.fence):
         parts.snapshots.delete(work.ref(fence))
+        parts.snapshots.archive.delete(work.ref(fence))
 
 
 def _try_again(parts: Parts, work: Work, error: str, *, passing: bool = False) -> Sequence[int]:

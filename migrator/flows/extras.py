@@ -8,7 +8,7 @@ import polars as pl
 
 from migrator.edges.databases.base import Reader
 from migrator.flows.kept import KeptBatch
-from migrator.mapping import compare
+from migrator.mapping import compare, nobody, pairs
 from migrator.mapping.model import Lookup, MappingSet
 from migrator.mapping.model import Mapping as Document
 from migrator.mapping.query import Among, Query
@@ -25,13 +25,32 @@ def find(
     """
     Per table the rows that name a user of ours as owner and are neither meant nor were there before.
 
-    The owner column is the one that holds the id of the user's own row. A table without one (lines of orders that
+    The owner column is the one that holds the id of the user's own row, or of the row of nobody that owns it. A table without one (lines of orders that
     know only their order) is compared row by row all the same, but a row too many cannot be told to be a user's.
     """
-    root = root_mapping(set_)
-    if root is None or root.name not in meant:
-        return
-    ids = meant[root.name]
+    for root in roots(set_):
+        yield from _of_root(reader, set_, tables, meant, kept, root)
+
+
+def roots(set_: MappingSet) -> list[Document]:
+    """The mappings whose rows own others: the user's own row, and rows of nobody that are their own owners."""
+    own = root_mapping(set_)
+    return [*([own] if own else []), *(one for one in nobody.movers(set_) if one is not own)]
+
+
+def _of_root(
+    reader: Reader,
+    set_: MappingSet,
+    tables: Mapping[str, Table],
+    meant: Mapping[str, pl.DataFrame],
+    kept: KeptBatch,
+    root: Document,
+) -> Iterator[pl.DataFrame]:
+    ids = meant.get(root.name, pl.DataFrame())
+    if root is not root_mapping(set_) and ids.height:
+        ids = ids.filter(pl.col("__user").str.starts_with(f"{nobody.MARK}{root.name}:"))
+    if ids.height:
+        ids = new_rows(ids, kept, tables[root.target.table])
     root_key = tables[root.target.table].key
     if len(root_key) != 1 or not ids.height:
         return
@@ -45,6 +64,14 @@ def find(
             yield _extra(reader, tables[table_name], documents, column, owners, meant, kept)
 
 
+def new_rows(rows: pl.DataFrame, kept: KeptBatch, table: Table) -> pl.DataFrame:
+    """Rows that were not there before: of an owner who was, nobody knows which rows were his already."""
+    if table.name not in kept.before:
+        return rows
+    known = pairs.key_text(kept.before[table.name], table)
+    return rows.filter(~pairs.key_text(rows, table).is_in(known.implode()))
+
+
 def root_mapping(set_: MappingSet) -> Document | None:
     """The mapping that makes the user's own row: on the users' table, by the users' key."""
     for document in set_.mappings.values():
@@ -52,11 +79,7 @@ def root_mapping(set_: MappingSet) -> Document | None:
         if (
             source.table == set_.set.users.table
             and source.key == (set_.set.users.key,)
-            and document.target.id.how
-            in (
-                "uuid5",
-                "keep",
-            )
+            and document.target.id.how in ("uuid5", "keep", "sequence")
         ):
             return document
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,8 @@ import polars as pl
 
 from migrator.flows.parts import Parts
 from migrator.mapping import compile, walk
+from migrator.mapping.cleaning import CLEANED
+from migrator.mapping.groups import closed
 from migrator.mapping.model import MappingSet, Number
 from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
 from migrator.mapping.schema import Table
@@ -25,6 +27,8 @@ class KeptBatch:
 
     `keys`: per mapping `__user`, `__key` and the target key of every row to be written.
     `before`: per table all columns of the rows that were there before under one of these keys.
+    `numbers`, `standing`: per mapping the ids that come from the target (see `Context`). `left`: per mapping the values
+    of rows that were there which are not ours (see `Mapped`).
     """
 
     plan_id: str
@@ -43,6 +47,11 @@ class KeptBatch:
     books: dict[str, Book]
     read_hashes: dict[str, str]
     generations: dict[str, int]
+    numbers: dict[str, pl.DataFrame] = field(default_factory=dict)
+    standing: dict[str, pl.DataFrame] = field(default_factory=dict)
+    left: dict[str, pl.DataFrame] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)  # who merged with others -> who survived
+    cleaned: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CLEANED))
 
     def manifest(self) -> dict[str, Any]:
         """What is no frame, as JSON."""
@@ -59,6 +68,7 @@ class KeptBatch:
             "read_hashes": self.read_hashes,
             "generations": self.generations,
             "columns": self.columns,
+            "groups": self.groups,
         }
 
     def frames(self) -> dict[str, pl.DataFrame]:
@@ -68,7 +78,10 @@ class KeptBatch:
         parts |= {f"reference/{name}": frame for name, frame in self.references.items()}
         parts |= {f"keys/{name}": frame for name, frame in self.keys.items()}
         parts |= {f"before/{name}": frame for name, frame in self.before.items()}
-        return parts | {"findings": self.findings}
+        parts |= {f"numbers/{name}": frame for name, frame in self.numbers.items()}
+        parts |= {f"standing/{name}": frame for name, frame in self.standing.items()}
+        parts |= {f"left/{name}": frame for name, frame in self.left.items()}
+        return parts | {"findings": self.findings, "cleaned": self.cleaned}
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> KeptBatch:
@@ -89,36 +102,63 @@ class KeptBatch:
             keys=_under(frames, "keys"),
             before=_under(frames, "before"),
             findings=frames["findings"],
+            cleaned=frames["cleaned"],
             books={name: Book(**book) for name, book in manifest["books"].items()},
             read_hashes=manifest["read_hashes"],
             generations=manifest["generations"],
             columns=manifest["columns"],
+            groups=manifest.get("groups", {}),
+            numbers=_under(frames, "numbers"),
+            standing=_under(frames, "standing"),
+            left=_under(frames, "left"),
         )
 
     def only(self, users: Sequence[str]) -> KeptBatch:
-        """The same batch with the rows of some of its users; its books stay those of all."""
+        """
+        The same batch with the rows of some of its users, and of those who merged with them; its books stay those of all.
+        """
+        wanted = closed(users, self.groups)
+        users = [user for user in self.users if user in wanted]
         mine = pl.col("__user").is_in(users)
         return replace(
             self,
             users=tuple(users),
             sources={name: replace(rows, frame=rows.frame.filter(mine)) for name, rows in self.sources.items()},
             keys={name: frame.filter(mine) for name, frame in self.keys.items()},
+            numbers={name: frame.filter(mine) for name, frame in self.numbers.items()},
+            standing={name: frame.filter(mine) for name, frame in self.standing.items()},
+            left={name: frame.filter(mine) for name, frame in self.left.items()},
         )
 
     def meant(self, parts: Parts, set_: MappingSet) -> dict[str, pl.DataFrame]:
         """
         Map the kept source rows again: per mapping exactly the rows that were written, under the mapping of that time.
         """
-        context = Context(self.plan_id, self.as_of, self.overrides, self.references)
+        context = Context(
+            self.plan_id,
+            self.as_of,
+            self.overrides,
+            self.references,
+            keyed=parts.key.digest,
+            numbers=self.numbers,
+            standing=self.standing,
+            groups=self.groups,
+        )
         mapped = compile.apply(set_, parts.target_schema, self.sources, context)
         return {name: rows_of(mapped, name, keys) for name, keys in self.keys.items()}
 
 
 def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
-    """Whether two batches can be mapped as one and give the same rows: same frames, same references, no numbering."""
+    """
+    Whether two batches can be mapped as one and give the same rows: same frames, same references, no numbering.
+
+    Nor may rows have been skipped because others were there: those may be of the other batch.
+    """
     if any(
         isinstance(spot.rule.source, Number) for document in set_.mappings.values() for spot in walk.spots(document)
     ):
+        return False
+    if _skipped_what_was_there(one, set_) or _skipped_what_was_there(other, set_):
         return False
     same = (one.plan_id, one.as_of, one.columns) == (other.plan_id, other.as_of, other.columns)
     frames, others = one.frames(), other.frames()
@@ -127,6 +167,14 @@ def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
         and frames.keys() == others.keys()
         and all(frames[name].schema == others[name].schema for name in frames)
         and all(one.references[name].equals(other.references[name]) for name in one.references)
+    )
+
+
+def _skipped_what_was_there(kept: KeptBatch, set_: MappingSet) -> bool:
+    rules = {name: document.target.on_conflict for name, document in set_.mappings.items()}
+    return any(
+        book.skipped and (rule := rules.get(name)) is not None and rule.action != "review"
+        for name, book in kept.books.items()
     )
 
 
@@ -155,9 +203,14 @@ def together(batches: Sequence[KeptBatch]) -> KeptBatch:
         keys=_under(stacked, "keys"),
         before=_under(stacked, "before"),
         findings=stacked["findings"],
+        cleaned=stacked["cleaned"],
         books={name: sum((one.books[name] for one in batches), Book()) for name in first.books},
         read_hashes={user: hash_ for one in batches for user, hash_ in one.read_hashes.items()},
         generations={user: number for one in batches for user, number in one.generations.items()},
+        groups={user: leader for one in batches for user, leader in one.groups.items()},
+        numbers=_under(stacked, "numbers"),
+        standing=_under(stacked, "standing"),
+        left=_under(stacked, "left"),
     )
 
 

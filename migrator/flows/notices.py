@@ -17,7 +17,7 @@ from migrator.flows.parts import Parts, Telling
 from migrator.flows.templates import VARIABLES, Message, Templates, sample
 from migrator.rollout.states import Notice as Status
 from migrator.store import outbox, waves
-from migrator.store.users import User
+from migrator.store.users import USER, User
 from migrator.store.waves import Wave
 
 __all__ = ["Templates", "deliver", "lint", "preview", "preview_for", "queue", "take_back"]
@@ -55,6 +55,7 @@ def queue(
     telling = parts.telling
     if telling.sender is None or event not in telling.events:
         return 0
+    users = [user for user in users if user.kind == USER]  # a row of nobody has nobody to be told
     wave_of = _waves(db, wave, users)
     rows = [_row(parts, plan_id, wave_of[user.user_key], event, user, now, variables) for user in users]
     waiting = [row for row in rows if row["status"] == Status.QUEUED.value]

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from migrator.flows import nobody
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import Case, User, Wave
@@ -17,14 +18,15 @@ def status(parts: Parts) -> dict[str, Any]:
     """
     Where everything stands: users per status, waves, cases, workers, and one sentence that says what to do next.
 
-    The sum over `users` is the number of users in the plan, always.
+    The sum over `users` is the number of users in the plan, always; `nobody` are rows of nobody that move, which are none.
     """
     with parts.control.read() as db:
         plan = plans.current(db)
         if plan is None:
-            return {"plan": None, "users": {}, "waves": [], "next": _before_plan(db)}
+            return {"plan": None, "users": {}, "nobody": {}, "waves": [], "next": _before_plan(db)}
         found = waves.of_plan(db, plan.id)
         counts = measures.user_counts(db, plan.id)
+        rows = measures.user_counts(db, plan.id, users.ROWS)
         open_cases = len(cases.select(db, plan.id, statuses=(Case.OPEN,)))
         return {
             "plan": {
@@ -36,11 +38,12 @@ def status(parts: Parts) -> dict[str, Any]:
                 "cutover": plan.settings["cutover"],
             },
             "users": counts,
+            "nobody": rows,
             "tiers": _per_tier(db, plan.id),
             "waves": [wave_as_json(db, wave, plan) for wave in found],
             "cases": {"open": open_cases},
             "workers": len(leases.alive(db)),
-            "next": next_step(db, plan, found, counts, open_cases),
+            "next": next_step(db, plan, found, counts, rows, open_cases),
         }
 
 
@@ -55,6 +58,7 @@ def wave_as_json(db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[
         "share": wave.share,
         "status": wave.status.value,
         "users": wave.users,
+        "units": wave.units,
         "planned": numbers.planned,
         "moving": numbers.moving,
         "moved": numbers.moved,
@@ -99,9 +103,10 @@ def next_step(
     plan: plans.Plan,
     found: list[waves.Wave],
     counts: dict[str, int],
+    rows: dict[str, int],
     open_cases: int,
 ) -> str:
-    """One sentence: what a person should do now."""
+    """One sentence: what a person should do now. *counts* are of users, *rows* of rows of nobody, by status."""
     if plan.status == "draft":
         return "look at the plan with `migrator plan show`, then `migrator plan approve`"
     held = [wave for wave in found if wave.status is Wave.HELD]
@@ -112,8 +117,8 @@ def next_step(
         return _with_active(db, active[0])
     waiting = [wave for wave in found if wave.status is Wave.APPROVED]
     if waiting:
-        return f"`migrator run` goes on with wave {waiting[0].name} ({waiting[0].users} users)"
-    return _at_the_end(found, counts, open_cases)
+        return f"`migrator run` goes on with wave {waiting[0].name} ({waiting[0].users} {waiting[0].units})"
+    return _at_the_end(found, counts, rows, open_cases)
 
 
 def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
@@ -126,18 +131,22 @@ def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
     return f"wave {wave.name} is {wave.status}; `migrator wave watch {wave.name}` follows it"
 
 
-def _at_the_end(found: list[waves.Wave], counts: dict[str, int], open_cases: int) -> str:
-    if counts[User.MOVED]:
+def _at_the_end(found: list[waves.Wave], counts: dict[str, int], rows: dict[str, int], open_cases: int) -> str:
+    there = {status: nobody.said(counts[status], rows[status]) for status in User if counts[status] or rows[status]}
+    if User.MOVED in there:
         first = next((wave.name for wave in found if wave.status is Wave.PASSED), "WAVE")
-        return f"{counts[User.MOVED]} users are moved and not yet live; `migrator wave cut-over {first}`, or `all`"
-    if open_cases and counts[User.HELD]:
-        return f"{counts[User.HELD]} users are held; decide with `migrator review list`, then `migrator review replay`"
-    if counts[User.HELD]:
-        return f"{counts[User.HELD]} held users are decided; `migrator review replay`, then `migrator run`"
-    if counts[User.FAILED]:
-        return f"{counts[User.FAILED]} users failed; see `migrator review list`, then `migrator wave retry all`"
-    if counts[User.ROLLED_BACK]:
-        return f"{counts[User.ROLLED_BACK]} users are rolled back; `migrator wave retry all` and `migrator run` move them again"
+        return f"{there[User.MOVED]} are moved and not yet live; `migrator wave cut-over {first}`, or `all`"
+    if open_cases and User.HELD in there:
+        return f"{there[User.HELD]} are held; decide with `migrator review list`, then `migrator review replay`"
+    if User.HELD in there:
+        return (
+            f"{there[User.HELD].replace(' ', ' held ', 1)} are decided; `migrator review replay`, then `migrator run`"
+        )
+    if User.FAILED in there:
+        return f"{there[User.FAILED]} failed; see `migrator review list`, then `migrator wave retry all`"
+    if User.ROLLED_BACK in there:
+        again = "`migrator wave retry all` and `migrator run` move them again"
+        return f"{there[User.ROLLED_BACK]} are rolled back; {again}"
     return "everybody has arrived; `migrator verify` proves it, `migrator report` tells it"
 
 

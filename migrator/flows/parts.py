@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from migrator.edges.databases.base import Database
+from migrator.edges.databases.base import Database, Legacy
 from migrator.store.control import Control
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Parts:
     """Databases, snapshots, keys, clock and limits of one project."""
 
     control: Control
-    legacy: Database
+    legacy: Legacy
     target: Database
     snapshots: Snapshots
     key: ProjectKey
@@ -81,11 +81,11 @@ class Parts:
     def stored_set(self, hash_: str) -> MappingSet:
         """The mapping set that the control database keeps under this hash."""
         if hash_ not in self._sets:
-            from migrator.mapping import document
+            from migrator.flows import sets
             from migrator.store import plans
 
             with self.control.read() as db:
                 texts = plans.texts(db, hash_)
-            self._sets[hash_] = document.parse(texts, self.folder)
+            self._sets[hash_] = sets.opened(texts, hash_, self.folder, self.key)
         found: MappingSet = self._sets[hash_]
         return found

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from migrator.errors import MappingInvalid, NotAllowed, Overtaken, Refused
-from migrator.flows import batches, sharing, tiering
+from migrator.flows import batches, grouping, identities, linting, nobody, schema_changes, sets, sharing, tiering
 from migrator.flows.parts import Parts
-from migrator.mapping import document, lint, problems, shapes
+from migrator.mapping import document, fingerprint, lint, problems
+from migrator.mapping.identity import Identity
+from migrator.mapping.lookalikes import Grouped
 from migrator.mapping.model import MappingSet
-from migrator.rollout import pilot, states
+from migrator.mapping.outcome import Context
+from migrator.rollout import pilot, states, units
 from migrator.rollout import plan as drafts
 from migrator.rollout.gate import Limits
 from migrator.store import batches as wave_batches
-from migrator.store import cases, journal, plans, tiers, users, waves
+from migrator.store import cases, journal, measures, plans, records, tiers, users, waves
 
 BY_SET = "excluded by `users.where` in set.yaml"
 AT_WORK = (
@@ -66,7 +71,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A plan to be, for a person: numbers only."""
+    """A plan to be, for a person: numbers only. `nobody` counts rows of nobody that move, each its own owner."""
 
     plan: int | None
     set: str
@@ -76,14 +81,29 @@ class Draft:
     held: int
     tiers: dict[str, int]
     unowned: dict[str, Any]
+    nobody: int
     waves: list[dict[str, Any]]
     remarks: list[str]
+    identity: dict[str, dict[str, int]]  # per source: records, and how many are whose by which rule
+    merging: dict[str, int]  # `users` who become `accounts`, fewer than they are; `doubtful`: who look like one
 
 
-def checked_set(parts: Parts) -> MappingSet:
-    """The folder's mapping set, free of errors against both live schemas; MappingInvalid with all of them otherwise."""
+def checked_set(parts: Parts, *, data: bool = False) -> MappingSet:
+    """
+    The folder's mapping set, free of errors against both live schemas.
+
+    Args:
+        data: Look at the data as well: what is left behind as empty must be so.
+
+    Raises:
+        MappingInvalid: with all mistakes.
+    """
     set_ = parts.folder_set
-    found = problems.errors(lint.lint(set_, parts.legacy_schema, parts.target_schema))
+    schemas = (parts.legacy_schema, parts.target_schema)
+    with linting.live(parts.legacy, parts.target, data=data, schemas=schemas) as known:
+        told = lint.lint(set_, *schemas, warnings=False, facts=known.facts, target_facts=known.target_facts)
+    # rows of nobody are counted when a plan is made, those of unknown users among them
+    found = [problem for problem in problems.errors(told) if problem.code != "E211"]
     if found:
         raise MappingInvalid(problems.render(found, set_.texts), len(found))
     return set_
@@ -99,38 +119,51 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
         MappingInvalid: the mappings do not fit the databases.
         Refused: rows of nobody without a stated reason; a plan that has moved users; no ledger in the target.
     """
-    set_ = checked_set(parts)
+    set_ = checked_set(parts, data=True)
     _ready_for_plan(parts)
     before, stays = _before(parts)
-    everybody = _everybody(parts, set_).with_columns(pl.col("excluded") | pl.col("key").is_in(list(stays)))
-    unowned = _unowned(parts, set_)
+    found = identities.find(parts, set_)
+    everybody = found.users.with_columns(pl.col("excluded") | pl.col("key").is_in(list(stays)))
+    nobody.refuse_like_users(set_, everybody["key"])
     assigned = _assigned(parts, set_, tier_options, everybody)
     with parts.control.read() as db:
         run = tiers.last_run(db)
         number = (plans.current(db) or _NONE).id + 1
     assert run is not None
+    as_of = f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}"
     salt = options.salt or f"{set_.set.name}-{number}"
-    movers = assigned.select(pl.col("key").alias("user"), "tier")
-    sized = pilot.Pilot(floor=options.pilot_floor, percent=options.pilot_share)
-    planned = drafts.waves(movers, options.order, options.gray, salt, options.strategy, sized)
     named = document.parse(set_.texts, parts.folder)  # cases name files as seen from the project
-    shared = sharing.find(parts, named, f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}", movers["user"].to_list(), decided_in=before)
-    held = {user for group in shared for user in group.users}
+    sure = [key for key in assigned["key"].to_list() if key not in found.in_doubt]
+    grouped = grouping.find(parts, named, as_of, sure, decided_in=before, records=found.records)
+    assigned = units.one_tier(assigned.with_columns(unit=grouping.units(grouped, assigned["key"])), options.order)
+    movers = assigned.select(pl.col("key").alias("user"), "tier", "unit")
+    sized = pilot.Pilot(floor=options.pilot_floor, percent=options.pilot_share)
+    unowned = nobody.count(parts, set_, Context(plan_id="0", as_of=as_of, records=found.records))
+    planned = drafts.waves(movers, options.order, options.gray, salt, options.strategy, sized)
+    planned = drafts.rows_of_nobody([owner for owner in unowned.owners if owner not in stays], salt, planned)
+    out = frozenset(everybody.filter("excluded")["key"])
+    shared = sharing.find(
+        parts, named, as_of, sure, decided_in=before, records=found.records, together=grouped.together
+    )
+    held = _Held(named, found, out, shared, grouped)
     draft = Draft(
         plan=None,
         set=set_.set.name,
-        as_of=f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}",
+        as_of=as_of,
         users=everybody.height,
         excluded=int(everybody["excluded"].sum()),
-        held=len(held),
+        held=len(held.reasons),
         tiers=dict(movers.group_by("tier").len().sort("tier").iter_rows()),
-        unowned=unowned,
-        waves=[_shown(wave, held) for wave in planned],
+        unowned=unowned.per_mapping,
+        nobody=len(unowned.owners),
+        waves=[_shown(wave, held.reasons) for wave in planned],
         remarks=_remarks(planned, options),
+        identity=found.figures(),
+        merging=grouped.figures(),
     )
     if dry_run:
         return draft
-    plan_id = _store(parts, set_, options, salt, draft, everybody, assigned, planned, shared, stays)
+    plan_id = _store(parts, set_, options, salt, draft, everybody, assigned, planned, held, stays, unowned.owners)
     return replace(draft, plan=plan_id)
 
 
@@ -146,7 +179,8 @@ def approve(parts: Parts) -> plans.Plan:
                 f"the mappings changed since plan {plan.id} was created; run `migrator plan create` again "
                 "(or, once users have moved, `migrator plan revise`), then approve"
             )
-        plans.move(db, plan.id, "draft", "approved", approved_at=now, approved_by=parts.actor)
+        schemas = fingerprint.of(set_, parts.legacy_schema, parts.target_schema)
+        plans.move(db, plan.id, "draft", "approved", approved_at=now, approved_by=parts.actor, schemas=schemas)
         waves.approve_all(db, plan.id)
         journal.add(db, now, parts.actor, "approve", "plan", plan.id, hash=plan.hash)
         return plans.get(db, plan.id)
@@ -161,20 +195,22 @@ def revise(parts: Parts, *, dry_run: bool = False) -> plans.Plan:
 
     Raises:
         MappingInvalid: the mappings do not fit the databases.
-        Refused: nothing changed, or a wave is at work.
+        Refused: nothing changed, a wave is at work, or other users would merge or be known otherwise.
     """
-    set_ = checked_set(parts)
+    set_ = checked_set(parts, data=True)
+    grouping.refuse_others(parts, set_)
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
-        if plan.set_hash == set_.hash:
-            raise Refused(f"the mappings are those of plan {plan.id}; nothing to revise")
+        identities.require_same(parts.stored_set(plan.set_hash), set_)
+        if plan.set_hash == set_.hash and not schema_changes.found(parts, plan):
+            raise Refused(f"the mappings and both schemas are those of plan {plan.id}; nothing to revise")
         busy = [wave for wave in waves.of_plan(db, plan.id) if wave.status in AT_WORK]
         if busy:
             raise Refused(f"wave {busy[0].name} is {busy[0].status}; `migrator wave pause {busy[0].name}` first")
         hash_ = hashlib.sha256(f"{plan.hash}\x1f{set_.hash}".encode()).hexdigest()
         if dry_run:
             return replace(plan, set_hash=set_.hash, hash=hash_)
-        plans.keep_set(db, set_.hash, set_.texts, now)
+        plans.keep_set(db, set_.hash, sets.sealed(set_.texts, parts.key), now)
         plans.move(
             db, plan.id, plan.status, "draft", set_hash=set_.hash, hash=hash_, approved_at=None, approved_by=None
         )
@@ -190,7 +226,35 @@ def show(parts: Parts) -> dict[str, Any]:
     with parts.control.read() as db:
         plan = plans.require(db)
         found = waves.of_plan(db, plan.id)
-    return {"plan": asdict(plan), "waves": [asdict(wave) for wave in found]}
+    about = {name: value for name, value in asdict(plan).items() if name != "schemas"}
+    return {"plan": about, "waves": [asdict(wave) for wave in found]}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """
+    Who does not move before a person has decided: who shares what must be unique, who looks like another, whose records
+    may be somebody else's; and who merges with one of them.
+    """
+
+    set_: MappingSet  # with its files named as cases name them
+    found: Identity
+    out: frozenset[str]
+    shared: list[sharing.Group]
+    grouped: Grouped
+
+    @cached_property
+    def reasons(self) -> dict[str, str]:
+        """Every user who is held, and why."""
+        sharing_ = {user: group.sentence for group in self.shared for user in group.users}
+        alone = identities.held(self.found, self.out) | grouping.reasons(self.grouped) | sharing_
+        return alone | grouping.along(alone, self.grouped.leaders)
+
+    def cases(self, parts: Parts, plan_id: int) -> list[dict[str, Any]]:
+        """What a person has to decide."""
+        shared = [sharing.case(parts, plan_id, group) for group in self.shared]
+        alike = [grouping.case(parts, self.set_, plan_id, likeness) for likeness in self.grouped.doubtful]
+        return shared + alike + identities.opened(parts, plan_id, self.set_, self.found, self.out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +267,7 @@ _NONE = _NoPlan()
 
 def _ready_for_plan(parts: Parts) -> None:
     if not parts.target.prepared():
-        raise Refused("the target has no ledger yet; run `migrator store upgrade`")
+        raise Refused("the target has no ledger yet, or lacks another table of ours; run `migrator store upgrade`")
     with parts.control.read() as db:
         plan = plans.current(db)
         if plan is None:
@@ -212,16 +276,17 @@ def _ready_for_plan(parts: Parts) -> None:
     for wave in found:  # who was written by a worker that died is in the target, whatever we know of it
         batches.reconcile(parts, wave.id, parts.actor)
     with parts.control.read() as db:
-        moved = sum(count for _, _, status, count in users.counts(db, plan.id) if status in MOVED)
+        found_in = {kind: measures.user_counts(db, plan.id, kind) for kind in (users.USER, users.ROWS)}
+    moved, rows = (sum(counts[status] for status in MOVED) for counts in found_in.values())
     busy = [wave for wave in found if wave.status in AT_WORK]
     if busy:
         raise Refused(
             f"wave {busy[0].name} of plan {plan.id} is {busy[0].status}; "
             f"pause it with `migrator wave pause {busy[0].name}`, or let it end, before a new plan"
         )
-    if moved:
+    if moved or rows:
         raise Refused(
-            f"plan {plan.id} has moved {moved} users; finish it with `migrator run`, "
+            f"plan {plan.id} has moved {nobody.said(moved, rows)}; finish it with `migrator run`, "
             "or take it back with `migrator rollback all`, before a new plan"
         )
 
@@ -235,51 +300,6 @@ def _before(parts: Parts) -> tuple[int | None, dict[str, str]]:
     return plan.id if plan else None, {
         key: reason for key, reason in stays.items() if reason != BY_SET and not reason.startswith("gone:")
     }
-
-
-def _everybody(parts: Parts, set_: MappingSet) -> pl.DataFrame:
-    with parts.legacy.reading() as reader:
-        everybody = shapes.users(set_, parts.legacy_schema, reader.select)
-    if not everybody.height:
-        raise Refused(f"legacy has no users: {set_.set.users.table} is empty")
-    doubled = everybody.filter(pl.col("key").is_duplicated() | pl.col("key").is_null() | (pl.col("key") == ""))
-    if doubled.height:
-        raise Refused(
-            f"{doubled.height} rows of {set_.set.users.table} have no {set_.set.users.key} of their own "
-            "(null, empty or twice); a user key must name one user"
-        )
-    return everybody
-
-
-def _unowned(parts: Parts, set_: MappingSet) -> dict[str, Any]:
-    """Rows of nobody per mapping, each with the stated reason; all that have none are refused together (E211)."""
-    counted: dict[str, Any] = {}
-    refused = []
-    with parts.legacy.reading() as reader:
-        for name, mapping in set_.mappings.items():
-            found = shapes.unowned(mapping, set_, parts.legacy_schema, reader.select)
-            total = found.null + found.unknown
-            reason = mapping.source.without_user.leave if mapping.source.without_user else None
-            if total and reason is None:
-                place = mapping.source.place
-                keys = ", ".join(found.sample)
-                refused.append(
-                    f"{place.file}:{place.line}:{place.column}  error E211 rows-of-nobody\n"
-                    f"  {total} rows of {mapping.source.table} belong to no user "
-                    f"({found.null} without one, {found.unknown} with one that does not exist), e.g. keys {keys}\n"
-                    f"  help: say why they stay: without_user: {{leave: ???}}"
-                )
-            counted[name] = {
-                "rows": total,
-                "null": found.null,
-                "unknown": found.unknown,
-                "of_excluded": found.excluded,
-                "reason": reason,
-                "table": mapping.source.table,
-            }
-    if refused:
-        raise MappingInvalid("\n".join(refused), len(refused))
-    return counted
 
 
 def _assigned(parts: Parts, set_: MappingSet, options: tiering.TierOptions, everybody: pl.DataFrame) -> pl.DataFrame:
@@ -304,7 +324,7 @@ def _stored_tiers(parts: Parts, set_: MappingSet, options: tiering.TierOptions) 
     return pl.DataFrame(rows, schema=schema).rename({"user_key": "key"})
 
 
-def _shown(wave: drafts.WaveDraft, held: set[str]) -> dict[str, Any]:
+def _shown(wave: drafts.WaveDraft, held: Collection[str]) -> dict[str, Any]:
     return {
         "ordinal": wave.ordinal,
         "name": wave.name,
@@ -312,6 +332,7 @@ def _shown(wave: drafts.WaveDraft, held: set[str]) -> dict[str, Any]:
         "stage": wave.stage.value,
         "share": wave.share,
         "users": len(wave.users),
+        "units": wave.stage.units,
         "held": sum(user in held for user in wave.users),
     }
 
@@ -333,16 +354,20 @@ def _store(
     everybody: pl.DataFrame,
     assigned: pl.DataFrame,
     planned: list[drafts.WaveDraft],
-    shared: list[sharing.Group],
+    held: _Held,
     stays: dict[str, str],
+    owners: list[str],
 ) -> int:
-    counts = {"users": draft.users, "excluded": draft.excluded, "tiers": draft.tiers, "unowned": draft.unowned}
+    counts = {
+        name: getattr(draft, name)
+        for name in ("users", "excluded", "tiers", "unowned", "nobody", "identity", "merging")
+    }
     with parts.control.write() as db:
         now = parts.now()
         before = plans.current(db)
         if before is not None:
             _supersede(db, before)
-        plans.keep_set(db, set_.hash, set_.texts, now)
+        plans.keep_set(db, set_.hash, sets.sealed(set_.texts, parts.key), now)
         run = tiers.last_run(db)
         assert run is not None
         settings = {**asdict(options), "salt": salt}
@@ -357,13 +382,14 @@ def _store(
             created_at=now,
         )
         wave_of = _store_waves(db, plan_id, planned)
-        held = {user: group for group in shared for user in group.users}
         rows = _user_rows(parts, plan_id, now, everybody, assigned, wave_of, held, stays)
         users.add(db, rows)
+        records.add(db, identities.stored(plan_id, held.found))
+        users.add(db, nobody.stored(plan_id, owners, wave_of, stays, now))
         if before is not None:
             cases.carry(db, before.id, plan_id, now)
-        cases.open_all(db, [sharing.case(parts, plan_id, group) for group in shared], now)
-        plans.finish(db, plan_id, _hash(set_.hash, settings, planned), counts)
+        cases.open_all(db, held.cases(parts, plan_id), now)
+        plans.finish(db, plan_id, _hash(set_.hash, settings, planned, held.grouped), counts)
         journal.add(db, now, parts.actor, "plan", "plan", plan_id, users=wave_of, waves=len(planned))
     return plan_id
 
@@ -404,24 +430,25 @@ def _user_rows(
     everybody: pl.DataFrame,
     assigned: pl.DataFrame,
     wave_of: dict[str, int],
-    held: dict[str, sharing.Group],
+    held: _Held,
     stays: dict[str, str],
 ) -> list[dict[str, Any]]:
     numbers = {row["key"]: row for row in assigned.select("key", "tier", "code", "r", "f", "m").iter_rows(named=True)}
     unknown = {"tier": "none", "code": "000", "r": None, "f": 0, "m": "0"}
-    rows = []
+    rows, leaders = [], held.grouped.leaders
     for person in everybody.iter_rows(named=True):
         key = person["key"]
         mine = numbers.get(key, unknown)
         status = states.User.EXCLUDED if person["excluded"] else states.User.PLANNED
         reason = stays.get(key, BY_SET) if person["excluded"] else None
-        if key in held:
-            status, reason = states.User.HELD, held[key].sentence
+        if key in held.reasons:
+            status, reason = states.User.HELD, held.reasons[key]
         contact = {"email": person["email"], "name": person["name"]}
         rows.append(
             {
                 "plan_id": plan_id,
                 "user_key": key,
+                "group_key": leaders.get(key),
                 **{name: mine[name] for name in ("tier", "code", "r", "f", "m")},
                 "wave_id": wave_of.get(key),
                 "status": status.value,
@@ -441,9 +468,11 @@ def email_print(parts: Parts, email: str | None) -> str | None:
     return parts.key.fingerprint(f"email:{email.strip().lower()}") if email and email.strip() else None
 
 
-def _hash(set_hash: str, settings: dict[str, Any], planned: list[drafts.WaveDraft]) -> str:
-    """What approval freezes: mappings, settings, and who is in which wave."""
+def _hash(set_hash: str, settings: dict[str, Any], planned: list[drafts.WaveDraft], grouped: Grouped) -> str:
+    """What approval freezes: mappings, settings, who is in which wave, and who merges with whom."""
     digest = hashlib.sha256(json.dumps([set_hash, settings], sort_keys=True).encode())
     for wave in planned:
         digest.update(f"\x1e{wave.name}\x1e".encode() + "\x1f".join(wave.users).encode("utf-8", "surrogatepass"))
+    for group in grouped.groups:
+        digest.update(b"\x1d" + "\x1f".join(group).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

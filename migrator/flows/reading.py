@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
+from migrator.edges.databases.base import LegacyReader
 from migrator.errors import Transient
+from migrator.flows import identities
 from migrator.flows.parts import Parts
-from migrator.mapping import compare, compile, shapes, walk
-from migrator.mapping.model import MappingSet, Reference
+from migrator.mapping import cleaning, compare, compile, nobody, shapes, values, walk
+from migrator.mapping.model import MappingSet, Reference, Users
 from migrator.mapping.outcome import Context, Mapped, Override, SourceRows
+from migrator.mapping.people import main_name, of_mapping
 from migrator.mapping.query import Among, Query
-from migrator.store import cases
+from migrator.store import cases, cleanings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +30,74 @@ class Read:
 
 def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Context) -> Read:
     """Read all mappings' rows of these users in one read-only snapshot transaction."""
-    users = set_.set.users
+    people, rows = nobody.apart(set_, user_keys)
+    if context.records is None:
+        context = replace(context, records=identities.known(parts, set_, int(context.plan_id), people))
     with parts.legacy.reading() as reader:
-        among = Among(users.key, pl.Series(user_keys, dtype=pl.String))
-        there = reader.select(Query(users.table, (users.key,), among=among))[users.key].cast(pl.String)
-        gone = frozenset(user_keys) - frozenset(there)
-        left = [key for key in user_keys if key not in gone]
+        there = _there(reader, set_, pl.Series(people, dtype=pl.String), context)
+        gone = frozenset(people) - frozenset(there)
+        left = [key for key in people if key not in gone]
         sources = {
             name: shapes.read(mapping, set_, parts.legacy_schema, reader.select, left, context, reader.count)
             for name, mapping in set_.mappings.items()
         }
+        if rows:
+            parents = nobody.Parents()
+            found = _read_rows(parts, set_, reader, rows, parents, context)
+            sources = sources | {name: _together(sources[name], one) for name, one in found.items()}
+            gone |= frozenset(rows) - parents.owners
     return Read(sources, gone)
+
+
+def _there(reader: LegacyReader, set_: MappingSet, keys: pl.Series, context: Context) -> pl.Series:
+    """Those of the users who have a record left in any source."""
+    if context.records is None:
+        return _keys_among(reader, set_.set.users, keys)
+    found = [pl.Series([], dtype=pl.String)]
+    for name, who in _people(set_).items():
+        mine = context.records.filter(pl.col("source") == name)
+        left = _keys_among(reader, who, mine["record_key"])
+        found.append(mine.filter(pl.col("record_key").is_in(left.implode()))["user_key"])
+    return pl.concat(found).unique()
+
+
+def _people(set_: MappingSet) -> dict[str, Users]:
+    """Whose records each source has."""
+    return {main_name(set_.set): set_.set.users, **{name: also.who for name, also in set_.set.also.items()}}
+
+
+def _keys_among(reader: LegacyReader, who: Users, texts: pl.Series) -> pl.Series:
+    """Those of *texts* that are keys of these people."""
+    found = reader.select(Query(who.table, (who.key,), among=Among(who.key, texts)))
+    return values.text(found[who.key])
+
+
+def _read_rows(
+    parts: Parts,
+    set_: MappingSet,
+    reader: LegacyReader,
+    owners: Sequence[str],
+    parents: nobody.Parents,
+    context: Context,
+) -> dict[str, SourceRows]:
+    """The rows of nobody that are these owners', by the mappings that move such rows; parents come first."""
+    return {
+        mapping.name: shapes.read_rows(
+            mapping, set_, parts.legacy_schema, reader.select, owners,
+            partial(_keys_among, reader, _people(set_)[of_mapping(set_.set, mapping)]), parents, context,
+        )
+        for mapping in nobody.movers(set_)
+    }  # fmt: skip
+
+
+def _together(one: SourceRows, other: SourceRows) -> SourceRows:
+    """Rows of users and rows of nobody; a batch holds the one or the other."""
+    if not one.frame.height:
+        return other
+    return SourceRows(
+        pl.concat([one.frame, other.frame], how="diagonal_relaxed"),
+        *(getattr(one, part) + getattr(other, part) for part in ("read", "filtered", "expanded", "folded")),
+    )
 
 
 def require_unchanged(
@@ -83,21 +144,35 @@ def references(parts: Parts, set_: MappingSet) -> dict[str, pl.DataFrame]:
 
 def overrides(parts: Parts, plan_id: int, user_keys: Sequence[str]) -> tuple[Override, ...]:
     """What people decided about these users, as the mapping room takes it."""
-    actions = {"use": "use", "accept null": "null", "skip row": "skip"}
     with parts.control.read() as db:
         decided = cases.decided_for(db, plan_id, list(user_keys))
+        taken_back = sorted(cleanings.taken_back(db, plan_id))
     wanted = set(user_keys)
-    return tuple(
-        Override(
-            mapping=case.mapping,
-            user=user,
-            key=case.source_key if case.rule != "unique" else None,
-            field=case.field.split(", ")[-1],  # of a key of several columns the last is the one that tells rows apart
-            action=actions[case.action],
-            value=parts.key.open(case.resolution) if case.resolution else None,
-        )
+    about = tuple(
+        _override(parts, case, user)
         for case in decided
-        if case.action in actions
+        if case.action in _ACTIONS
         for user in case.users
         if user in wanted and case.resolution_user in (None, user)
+    )
+    return about + tuple(
+        Override(mapping, user, None, cleaning.spared(rule), "keep")
+        for mapping, rule in taken_back
+        for user in user_keys
+    )
+
+
+_ACTIONS = {"use": "use", "accept null": "null", "skip row": "skip", "keep row": "keep"}
+
+
+def _override(parts: Parts, case: cases.Case, user: str) -> Override:
+    action = _ACTIONS[case.action or ""]
+    field = case.field.split(", ")[-1]  # of a key of several columns the last is the one that tells rows apart
+    return Override(
+        mapping=case.mapping,
+        user=user,
+        key=case.source_key if case.rule != "unique" else None,
+        field=cleaning.spared(field) if action == "keep" else field,
+        action=action,
+        value=parts.key.open(case.resolution) if case.resolution else None,
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from migrator.edges.snapshots import Ref
-from migrator.flows import notices
+from migrator.flows import grouping, notices
 from migrator.flows.kept import KeptBatch
 from migrator.flows.parts import Parts
+from migrator.mapping import cleaning
+from migrator.rollout import plan as drafts
 from migrator.rollout import states
 from migrator.rollout.states import User
-from migrator.store import batches, cases, effects, journal, plans, users, waves
+from migrator.store import batches, cases, cleanings, effects, journal, plans, users, waves
 
 log = logging.getLogger("migrator.batches")
 
@@ -53,11 +55,15 @@ def record(
             db, plan.id, taken, (User.MOVING,), after, now, home=home, batch_id=batch.id, fence=kept.fence, reason=None
         )
         users.set_generations(db, plan.id, {key: kept.generations[key] for key in taken})
-        held_for, gone_for = "a review case holds the user", "gone: no longer in legacy when claimed"
-        users.move(db, plan.id, kept.held, (User.MOVING,), User.HELD, now, home="legacy", reason=held_for)
-        users.move(db, plan.id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=gone_for)
+        _hold(db, plan.id, kept, now)
+        gone_for = "gone: no longer in legacy when claimed"
+        users.move(
+            db, plan.id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=gone_for, group_key=None
+        )
+        _regroup(db, plan.id, kept, gone)
         cases.open_all(db, _cases(parts, plan.id, kept), now)
         effects.keep_books(db, batch.id, kept.books)
+        cleanings.keep(db, batch.id, cleaning.counts(kept.cleaned))
         effects.keep_warnings(db, batch.id, _warnings(parts, kept))
         ref = Ref(str(plan.id), batch.id, kept.fence, kept.set_hash)
         effects.keep_snapshot(db, batch.id, kept.fence, parts.snapshots.name(ref), kept.set_hash, len(taken), now)
@@ -67,6 +73,27 @@ def record(
         )  # fmt: skip
         _tell(db, parts, plan, wave, taken, kept.held, now)
     return True
+
+
+def _hold(db: sa.Connection, plan_id: int, kept: KeptBatch, now: datetime) -> None:
+    """Who has a case of his own is held by it; who merges with one who has waits for that one."""
+    review = kept.findings.filter(pl.col("outcome") == "review")["user"].unique()
+    along = grouping.along(set(kept.held) & set(review), kept.groups)
+    said: dict[str, list[str]] = {}
+    for key in kept.held:
+        said.setdefault(along.get(key, "a review case holds the user"), []).append(key)
+    for reason, keys in said.items():
+        users.move(db, plan_id, keys, (User.MOVING,), User.HELD, now, home="legacy", reason=reason)
+
+
+def _regroup(db: sa.Connection, plan_id: int, kept: KeptBatch, gone: frozenset[str]) -> None:
+    """Where one of those who merge is gone, the snapshot says who is still one user with whom."""
+    if not gone:
+        return
+    before = users.groups(db, plan_id, kept.users)
+    for leader in sorted({kept.groups.get(user) or "" for user in before}):
+        keys = [user for user in before if (kept.groups.get(user) or "") == leader and before[user] != leader]
+        users.assign(db, plan_id, keys, group_key=leader or None)
 
 
 def _tell(
@@ -111,24 +138,28 @@ def narrow(
     """
     Split a refused batch in two; one user alone is failed, with a case. The ids of the halves.
 
+    Users who merge are never parted: they are failed together.
+
     Args:
         attempts, interruptions: what the halves have used up already, so that the user is found soon.
     """
     log.warning("batch %s of %s users: %s", batch.id, len(keys), why.said)
-    if len(keys) <= 1:
-        _fail(parts, batch, wave, plan, keys, [_refusal_case(parts, plan.id, key, why) for key in keys], why.said)
+    with parts.control.read() as db:
+        together = users.groups(db, plan.id, keys)
+    if len(drafts.halves(keys, together)) <= 1:
+        refused = [_refusal_case(parts, plan.id, keys, why)] if keys else []
+        _fail(parts, batch, wave, plan, keys, refused, why.said)
         return ()
     with parts.control.write() as db:
         if not batches.close_split(db, batch):
             return ()
         plan_again(db, parts, plan.id, keys)
-        half = len(keys) // 2
         found = [
             batches.add(
                 db, wave.id, batch.ordinal, part, plan.id,
                 ramp=batch.ramp, attempts=attempts, interruptions=interruptions,
             )
-            for part in (keys[:half], keys[half:])
+            for part in drafts.halves(keys, together)
         ]  # fmt: skip
         journal.add(db, parts.now(), "worker", "split", "batch", batch.id, cause=why.said, parts=found)
     return found
@@ -152,6 +183,9 @@ def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans
         if not batches.give_back(db, batch, error, timedelta(0)):
             return len(failed)
         users.move(db, plan.id, failed, (User.MOVING,), User.FAILED, now, home="legacy", reason=error)
+        concerned = [one.user_key for one in users.with_groups(db, plan.id, failed)]
+        for key, reason in grouping.along(failed, users.groups(db, plan.id, concerned), "failed").items():
+            users.move(db, plan.id, [key], (User.MOVING,), User.FAILED, now, home="legacy", reason=reason)
         plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
         cases.open_all(db, found, now)
         journal.add(db, now, "worker", "fail", "batch", batch.id, users=failed, cause=error)
@@ -224,22 +258,22 @@ def _cases(parts: Parts, plan_id: int, kept: KeptBatch) -> list[dict[str, Any]]:
     ]
 
 
-def _refusal_case(parts: Parts, plan_id: int, key: str, why: Refusal) -> dict[str, Any]:
-    return _failure_case(parts, plan_id, key, why.table, why.rule, "database", why.said)
+def _refusal_case(parts: Parts, plan_id: int, keys: Sequence[str], why: Refusal) -> dict[str, Any]:
+    return _failure_case(parts, plan_id, keys, why.table, why.rule, "database", why.said)
 
 
 def _difference_case(parts: Parts, plan_id: int, row: dict[str, Any]) -> dict[str, Any]:
     said = f"{row['field'] or 'the row'} of source row {row['key']} read back {row['kind']}: something in the target changed it"
-    return _failure_case(parts, plan_id, row["user"], row["mapping"], row["field"] or "", "read back", said)
+    return _failure_case(parts, plan_id, [row["user"]], row["mapping"], row["field"] or "", "read back", said)
 
 
 def _failure_case(
-    parts: Parts, plan_id: int, key: str, mapping: str, field: str, rule: str, note: str
+    parts: Parts, plan_id: int, keys: Sequence[str], mapping: str, field: str, rule: str, note: str
 ) -> dict[str, Any]:
     return {
         "plan_id": plan_id,
         "mapping": mapping,
-        "source_key": key,
+        "source_key": keys[0],
         "item_key": "",
         "field": field,
         "rule": rule,
@@ -251,7 +285,7 @@ def _failure_case(
         "line": None,
         "position": None,
         "holds": True,
-        "users": [key],
+        "users": keys,
     }
 
 

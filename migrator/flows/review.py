@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+import polars as pl
+import sqlalchemy as sa
+
 from migrator.errors import NotFound, Overtaken, Refused
+from migrator.flows import grouping, identities
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
+from migrator.mapping.groups import closed
 from migrator.rollout import states
 from migrator.rollout.states import Case as Status
 from migrator.rollout.states import User
@@ -19,9 +25,14 @@ ACTIONS = {
     "use": "use",
     "accept-null": "accept null",
     "skip-row": "skip row",
+    "keep-row": "keep row",
     "exclude-user": "exclude user",
     "fixed-in-source": "fixed in source",
     "fixed-in-mapping": "fixed in mapping",
+    "merge": grouping.MERGE,
+    "apart": grouping.APART,
+    "same-user": identities.SAME,
+    "another-user": identities.ANOTHER,
 }
 
 
@@ -31,8 +42,9 @@ def listed(parts: Parts, *, status: str | None = None, user: str | None = None, 
     with parts.control.read() as db:
         plan = plans.require(db)
         found = cases.select(db, plan.id, statuses=wanted, user=user)
+        concerned = users.some(db, plan.id, {key for case in found for key in case.users})
     shown = [case_as_json(parts, case, reveal=reveal) for case in found]
-    return {"cases": shown, "causes": _causes(shown)}
+    return {"cases": shown, "causes": _causes(shown, {one.user_key for one in concerned if one.kind == users.ROWS})}
 
 
 def show(parts: Parts, ref: str) -> list[dict[str, Any]]:
@@ -49,7 +61,8 @@ def resolve(
     Args:
         action: a key of ACTIONS.
         value: with `use`: what the field gets, as text; converted to the target column like any other value.
-        only: with `exclude-user` in a case of several users: who is excluded; the others may be replayed.
+        only: with `exclude-user` in a case of several users: who is excluded; the others may be replayed. With
+            `same-user`: which of several users the record is.
 
     Raises:
         Refused: nothing of it can be decided so.
@@ -62,6 +75,8 @@ def resolve(
     if not found:
         raise Refused(f"{ref} is replayed already; a new case opens if its cause is still there")
     _check_sharers(found, action, only)
+    identities.check(found, action, only)
+    grouping.check(parts, found, action, only)
     people = sorted({user for case in found for user in case.users})
     if not dry_run:
         _store(parts, found, action, value, only)
@@ -72,17 +87,26 @@ def replay(parts: Parts, *, dry_run: bool = False) -> dict[str, Any]:
     """
     Plan the users again whose cases are all resolved; their waves run on, with the decisions applied.
 
+    Users who merge go together: one of them who waits for another case keeps all of them waiting.
+
     Returns: `users` who are on their way again, `waves` they are in, `waiting` users whom another case still holds,
         `left` users whose wave was cancelled or is being rolled back: they stay held, and so does the decision.
     """
+    second = grouping.look_again(parts)
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
         resolved = cases.select(db, plan.id, statuses=(Status.RESOLVED,))
-        waiting = cases.open_users(db, plan.id)
-        concerned = {user for case in resolved for user in case.users}
+        if not dry_run:
+            grouping.regroup(db, parts, plan, second, now)
+        named = {user for case in resolved for user in case.users} | second.members
+        together = users.groups(db, plan.id, [one.user_key for one in users.with_groups(db, plan.id, named)])
+        together = second.leaders(together)
+        unsure = cases.open_users(db, plan.id) | second.grouped.unsure.keys()
+        waiting = set(closed(identities.waiting(resolved, unsure), together))
+        concerned = set(closed(named, together))
         held = {
             one.user_key: one
-            for one in users.some(db, plan.id, sorted(concerned - waiting))
+            for one in users.some(db, plan.id, sorted(concerned - waiting - identities.merged(resolved)))
             if one.status in (User.HELD, User.FAILED)
         }
         by_wave: dict[int, list[str]] = {}
@@ -105,37 +129,50 @@ def replay(parts: Parts, *, dry_run: bool = False) -> dict[str, Any]:
             keys = sorted(by_wave[wave.id])
             users.move(db, plan.id, keys, (User.HELD, User.FAILED), User.PLANNED, now, reason=None)
             wave_flows.replan(parts, db, wave, keys)
-        cases.replayed(db, [case.id for case in resolved if not set(case.users) & (waiting | left)])
+        done = [case for case in resolved if not set(case.users) & (waiting | left)]
+        identities.settle(db, plan, done, now)
+        cases.replayed(db, [case.id for case in done])
         if going:
             sent = [key for wave in going for key in by_wave[wave.id]]
             journal.add(db, now, parts.actor, "replay", "plan", plan.id, users=sent, waves=outcome["waves"])
         return outcome
 
 
-def exclude(parts: Parts, user_key: str, reason: str) -> None:
+def exclude(parts: Parts, user_key: str, reason: str) -> list[str]:
     """
-    Leave a user in legacy, with a reason.
+    Leave a user in legacy, with a reason; and all who merge with this one: half an account is of no use.
+
+    Returns: all who were excluded.
 
     Raises:
         Refused: a batch has the user, or has written the user and died before it could say so.
     """
+    with parts.control.read() as db:
+        found = users.with_groups(db, plans.require(db).id, [user_key])
     with parts.target.reading() as reader:
-        written = "move" in reader.ledger([user_key])["op"].to_list()
+        ledger = reader.ledger([one.user_key for one in found] or [user_key])
+    written = set(ledger.filter(pl.col("op") == "move")["user_key"].to_list())
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
-        one = users.get(db, plan.id, user_key)
-        if one is None:
+        if user_key not in {one.user_key for one in found}:
             raise NotFound(f'there is no user "{user_key}" in plan {plan.id}')
-        after = states.step("user", one.status, "exclude", user_key)
-        if one.status is User.MOVING or (one.status is User.PLANNED and written):
-            raise Refused(
-                f"user {user_key} is being moved; look again in a minute with `migrator user show {user_key}`"
-            )
-        if not users.move(db, plan.id, [user_key], (one.status,), after, now, reason=reason):
-            raise Overtaken(
-                f"user {user_key} is no longer {one.status}; look again with `migrator user show {user_key}`"
-            )
-        journal.add(db, now, parts.actor, "exclude", "user", user_key, reason=reason)
+        for one in found:
+            _exclude(db, plan.id, one, _said(one.user_key, user_key, reason), now, written=one.user_key in written)
+            journal.add(db, now, parts.actor, "exclude", "user", one.user_key, reason=reason)
+    return [one.user_key for one in found]
+
+
+def _said(user_key: str, asked: str, reason: str) -> str:
+    return reason if user_key == asked else f"{reason} (with user {asked}, with whom this one merges)"
+
+
+def _exclude(db: sa.Connection, plan_id: int, one: users.User, reason: str, now: datetime, *, written: bool) -> None:
+    key = one.user_key
+    after = states.step("user", one.status, "exclude", key)
+    if one.status is User.MOVING or (one.status is User.PLANNED and written):
+        raise Refused(f"user {key} is being moved; look again in a minute with `migrator user show {key}`")
+    if not users.move(db, plan_id, [key], (one.status,), after, now, reason=reason):
+        raise Overtaken(f"user {key} is no longer {one.status}; look again with `migrator user show {key}`")
 
 
 def case_as_json(parts: Parts, case: cases.Case, *, reveal: bool) -> dict[str, Any]:
@@ -176,7 +213,8 @@ def masked(value: str) -> str:
     return f"{value[:1]}…" if value else value
 
 
-def _causes(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _causes(shown: Sequence[dict[str, Any]], rows: set[str]) -> list[dict[str, Any]]:
+    """Cases by cause; *rows* are keys of rows of nobody, which are counted apart."""
     grouped: dict[str, dict[str, Any]] = {}
     for case in shown:
         same = {name: case[name] for name in ("cause", "mapping", "field", "rule", "value", "note", "file", "line")}
@@ -186,8 +224,10 @@ def _causes(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         group["open"] += case["status"] == Status.OPEN
     for group in grouped.values():
         group["examples"] = sorted(group["users"])[:3]
-        group["users"] = len(group["users"])
-    return sorted(grouped.values(), key=lambda group: (-group["users"], group["mapping"], group["field"]))
+        group["nobody"] = len(group["users"] & rows)
+        group["users"] = len(group["users"] - rows)
+    most = {id(group): -group["users"] - group["nobody"] for group in grouped.values()}
+    return sorted(grouped.values(), key=lambda group: (most[id(group)], group["mapping"], group["field"]))
 
 
 def _named(parts: Parts, ref: str) -> list[cases.Case]:
@@ -230,9 +270,12 @@ def _store(parts: Parts, found: Sequence[cases.Case], action: str, value: str | 
         sealed = parts.key.seal(value) if value is not None else None
         for case in found:
             whose = only[0] if action == "use" and len(case.users) > 1 else None
+            if action == "same-user":
+                whose = identities.meant(case, only)
             cases.resolve(db, case.id, ACTIONS[action], sealed, parts.actor, now, user=whose)
             if action == "exclude-user":
-                gone = [user for user in case.users if not only or user in only]
+                named = [user for user in case.users if not only or user in only]
+                gone = [one.user_key for one in users.with_groups(db, plan.id, named)]
                 reason = f"excluded by {parts.actor} in case {case.id}"
                 users.move(db, plan.id, gone, (User.HELD, User.FAILED), User.EXCLUDED, now, reason=reason)
             journal.add(db, now, parts.actor, "resolve", "case", case.id, action=ACTIONS[action], users=case.users)

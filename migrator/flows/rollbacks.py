@@ -18,12 +18,14 @@ from migrator.edges.databases.base import Claim, Reader, Writer
 from migrator.edges.snapshots import Ref
 from migrator.errors import DatabaseRefused, Mismatch, NotFound, Refused
 from migrator.flows import batches as batch_flows
-from migrator.flows import notices
+from migrator.flows import notices, standing
 from migrator.flows.kept import KeptBatch, TableRows
 from migrator.flows.parts import Parts
-from migrator.mapping import compare
+from migrator.mapping import compare, conflicts, nobody, pairs
+from migrator.mapping.groups import closed
 from migrator.mapping.model import MappingSet
 from migrator.mapping.schema import Table
+from migrator.rollout import plan as drafts
 from migrator.rollout import states
 from migrator.rollout.states import User, Wave
 from migrator.store import batches, effects, journal, plans, users, waves
@@ -38,10 +40,12 @@ class RolledBack:
     """What a rollback did, or (dry run) would do."""
 
     restored: int = 0
+    restored_nobody: int = 0  # rows of nobody that are their own owners
     refused: dict[str, str] = field(default_factory=dict)  # user -> why
     removed_rows: dict[str, int] = field(default_factory=dict)  # per table
     restored_rows: dict[str, int] = field(default_factory=dict)
     not_in_target: int = 0
+    along: list[str] = field(default_factory=list)  # who merged with the user that was asked for, and goes back, too
     waves: list[str] = field(default_factory=list)
     dry_run: bool = False
 
@@ -54,6 +58,7 @@ class Scope:
     snapshots: dict[tuple[int, int], list[users.User]]
     waves: tuple[waves.Wave, ...]
     not_in_target: int
+    along: tuple[str, ...] = ()  # who merged with the user that was asked for
 
     @property
     def users(self) -> int:
@@ -61,8 +66,11 @@ class Scope:
         return sum(len(found) for found in self.snapshots.values())
 
 
-def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> Scope:
-    """One user, one wave, or everybody; what a lost worker committed is recorded first."""
+def scope(parts: Parts, *, user: str | None = None, some: Sequence[str] = (), wave: str | None = None) -> Scope:
+    """
+    One user or some (with all who merged with them), one wave, or everybody; what a lost worker committed is recorded
+    first.
+    """
     _reconcile(parts, user, wave)
     with parts.control.read() as db:
         plan = plans.require(db)
@@ -70,7 +78,9 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
             one = users.get(db, plan.id, user)
             if one is None:
                 raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
-            chosen, whole = [one], tuple[waves.Wave, ...]()
+            chosen, whole = users.with_groups(db, plan.id, [user]), tuple[waves.Wave, ...]()
+        elif some:
+            chosen, whole = users.with_groups(db, plan.id, list(some)), ()
         elif wave is not None:
             whole = (waves.find(db, plan.id, wave),)
             chosen = users.of_wave(db, whole[0].id)
@@ -81,7 +91,8 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
         if one.status in CAN_GO_BACK and one.batch_id is not None and one.fence is not None:
             held.setdefault((one.batch_id, one.fence), []).append(one)
     going = sum(len(found) for found in held.values())
-    return Scope(plan, held, whole, len(chosen) - going)
+    along = tuple(one.user_key for one in chosen if one.user_key != user) if user is not None else ()
+    return Scope(plan, held, whole, len(chosen) - going, along)
 
 
 def _reconcile(parts: Parts, user: str | None, wave: str | None) -> None:
@@ -107,7 +118,7 @@ def roll_back(
     Raises:
         Refused: nobody in scope is in the target, or a batch of the wave is still running.
     """
-    result = RolledBack(dry_run=dry_run, not_in_target=scope_.not_in_target)
+    result = RolledBack(dry_run=dry_run, not_in_target=scope_.not_in_target, along=list(scope_.along))
     if not scope_.users and not _begun(scope_):
         raise Refused("nobody here is in the target: nothing to roll back")
     if not dry_run:
@@ -173,15 +184,21 @@ def _one(
     if dry_run:
         with parts.target.reading() as reader:
             able, refused = _judge(parts, reader, reader.rows, set_, kept, keys)
-        result.restored += len(able)
+        _tally(result, set_, able)
         result.refused |= refused
         _count(parts, set_, kept, able, result)
         return
     done, refused = _restore(parts, set_, set_hash, kept, batch_id, keys)
     _record(parts, plan, batch_id, found, done, refused)
-    result.restored += len(done)
+    _tally(result, set_, done)
     result.refused |= refused
     _count(parts, set_, kept, done, result)
+
+
+def _tally(result: RolledBack, set_: MappingSet, keys: Sequence[str]) -> None:
+    people, rows = nobody.apart(set_, keys)
+    result.restored += len(people)
+    result.restored_nobody += len(rows)
 
 
 def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[KeptBatch, MappingSet, str]:
@@ -196,7 +213,7 @@ def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[Ke
 def _restore(
     parts: Parts, set_: MappingSet, set_hash: str, kept: KeptBatch, batch_id: int, keys: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """One target transaction; halved where the database refuses, down to the user it is about."""
+    """One target transaction; halved where the database refuses, down to the user (or those who merged) it is about."""
     with parts.control.write() as db:
         fence = batches.refence(db, batch_id)
     claim = Claim(batch_id, fence, "rollback", set_hash)
@@ -205,12 +222,11 @@ def _restore(
             writer.fence(claim)
             return _restore_in(parts, writer, set_, kept, claim, keys)
     except DatabaseRefused as refused:
-        if len(keys) == 1:
-            return [], {keys[0]: f"{refused}; something in the target depends on these rows"}
-        half = len(keys) // 2
-        first, why = _restore(parts, set_, set_hash, kept, batch_id, keys[:half])
-        second, why_too = _restore(parts, set_, set_hash, kept, batch_id, keys[half:])
-        return first + second, why | why_too
+        halves = drafts.halves(keys, kept.groups)
+        if len(halves) == 1:
+            return [], dict.fromkeys(keys, f"{refused}; something in the target depends on these rows")
+        done = [_restore(parts, set_, set_hash, kept, batch_id, half) for half in halves]
+        return [key for back, _ in done for key in back], {key: why for _, whys in done for key, why in whys.items()}
 
 
 def _restore_in(
@@ -252,9 +268,19 @@ def _judge(
             refused[key] = "rows were changed in the target since the move"
         else:
             able.append(key)
-    for key, why in _depended_on(reader, set_, tables, kept, able).items():
-        refused[key] = why
-    return [key for key in able if key not in refused], refused
+    able, refused = _together(kept, able, refused)
+    return _together(kept, able, refused | _depended_on(reader, set_, tables, kept, able))
+
+
+def _together(kept: KeptBatch, able: Sequence[str], refused: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Who merged goes back together or not at all."""
+    cause = {kept.groups[key]: key for key in sorted(refused, reverse=True) if key in kept.groups}
+    stay = {
+        key: f"merged with user {cause[kept.groups[key]]}, who cannot go back; they go together or not at all"
+        for key in sorted(closed(refused, kept.groups).intersection(able) - set(refused))
+    }
+    why = {**refused, **stay}
+    return [key for key in able if key not in why], why
 
 
 def _mine(kept: KeptBatch, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -271,14 +297,14 @@ def _hashes_now(
         table = tables[document.target.table]
         there = look(table.name, mine.select(table.key))
         written = [column for column in there.columns if column in kept.columns[name]]
-        rows[name] = (_owned(there.select(written), mine, table), table)
+        rows[name] = (standing.blanked(_owned(there.select(written), mine, table), kept.left.get(name)), table)
     return dict(compare.user_hashes(rows).iter_rows())
 
 
 def _owned(rows: pl.DataFrame, keys: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Rows of the target with the user they belong to."""
     key = list(table.key)
-    owners = compare.canonical(keys.select("__user", *key), table)
+    owners = compare.canonical(keys.select("__user", "__key", *key), table)
     canonical = compare.canonical(rows, table)
     return canonical.join(owners, on=key, how="inner", nulls_equal=True)
 
@@ -287,7 +313,7 @@ def _depended_on(
     reader: Reader, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
 ) -> dict[str, str]:
     """Users whose rows other rows point at by now: rows that are not ours and would be left hanging."""
-    mine = _mine(kept, keys)
+    mine = _new_rows(set_, tables, kept, keys)
     whose = TableRows(set_, tables, mine)
     ours = {
         table: pl.concat([mine[name].select(tables[table].key) for name in whose.mappings_of(table)])
@@ -306,12 +332,25 @@ def _depended_on(
     return refused
 
 
+def _new_rows(
+    set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
+) -> dict[str, pl.DataFrame]:
+    """The users' rows that go; those that were there before stay, and nothing that points at them is left hanging."""
+    found = {}
+    for name, mine in _mine(kept, keys).items():
+        table = tables[set_.mappings[name].target.table]
+        gone = pairs.key_text(_split(kept, table, mine)[0], table)
+        found[name] = mine.filter(pairs.key_text(mine, table).is_in(gone.implode()))
+    return found
+
+
 def _put_back(parts: Parts, writer: Writer, set_: MappingSet, kept: KeptBatch, keys: Sequence[str]) -> None:
-    """Children first: rows that were not there go, rows that were there get their before-image; then look again."""
+    """Children first: rows that were not there go, of rows that were there what we wrote is put back; then look again."""
     if not keys:
         return
     tables = parts.target_schema.tables
     whose = TableRows(set_, tables, _mine(kept, keys))
+    shared = conflicts.shared_tables(set_)
     for table_name in reversed(whose.order):
         for name in whose.mappings_of(table_name):
             fresh, _ = _split(kept, tables[table_name], whose.rows[name])
@@ -320,15 +359,25 @@ def _put_back(parts: Parts, writer: Writer, set_: MappingSet, kept: KeptBatch, k
     for table_name in whose.order:
         table = tables[table_name]
         for name in whose.mappings_of(table_name):
-            _, there_before = _split(kept, table, whose.rows[name])
-            if there_before.height:
-                settable = [column for column in there_before.columns if not table.columns[column].generated]
-                writer.write(table_name, compare.canonical(there_before.select(settable), table), table.key)
-            back = compare.canonical(writer.rows(table_name, whose.rows[name].select(table.key)), table)
-            if not back.sort(table.key).equals(
-                compare.canonical(there_before, table).select(back.columns).sort(table.key)
-            ):
-                raise Mismatch(f"rows of {table_name} do not read back as they were before the move")
+            _restore_values(writer, kept, name, whose.rows[name], table)
+            if table_name in shared:
+                writer.disown(table_name, pairs.key_text(whose.rows[name], table).to_list())
+
+
+def _restore_values(writer: Writer, kept: KeptBatch, name: str, mine: pl.DataFrame, table: Table) -> None:
+    """What we wrote over gets its before-image; what the new system wrote since beside it stays."""
+    there = mine.filter(pairs.key_text(mine, table).is_in(pairs.key_text(kept.before[table.name], table).implode()))
+    now = writer.rows(table.name, mine.select(table.key))
+    if now.height != there.height:
+        raise Mismatch(f"rows of {table.name} that were to be removed are there, or others are not")
+    if not there.height:
+        return
+    ours = [column for column in kept.columns[name] if column not in table.key]
+    for columns, part in standing.as_before(there, ours, kept.left.get(name), kept.before[table.name], now, table):
+        writer.write(table.name, part, table.key)
+        back = compare.canonical(writer.rows(table.name, part.select(table.key)), table).select(columns)
+        if not back.sort(table.key).equals(compare.canonical(part, table).select(columns).sort(table.key)):
+            raise Mismatch(f"rows of {table.name} do not read back as they were before the move")
 
 
 def _split(kept: KeptBatch, table: Table, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -385,9 +434,11 @@ def as_json(result: RolledBack) -> dict[str, Any]:
     return {
         "dry_run": result.dry_run,
         "restored": result.restored,
+        "restored_nobody": result.restored_nobody,
         "refused": result.refused,
         "removed_rows": result.removed_rows,
         "restored_rows": result.restored_rows,
         "not_in_target": result.not_in_target,
+        "along": result.along,
         "waves": result.waves,
     }

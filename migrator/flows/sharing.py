@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +11,11 @@ import polars as pl
 
 from migrator.flows import reading
 from migrator.flows.parts import Parts
-from migrator.mapping import compare, compile, shapes, walk
+from migrator.mapping import compare, compile, secrecy, shapes, walk
+from migrator.mapping.groups import owners
 from migrator.mapping.model import Mapping, MappingSet
 from migrator.mapping.outcome import Context
+from migrator.mapping.people import EVERYBODY, USER
 
 CHUNK = 5000  # users read at once
 
@@ -33,24 +36,35 @@ class Group:
 
 
 def find(
-    parts: Parts, set_: MappingSet, as_of: str, user_keys: Sequence[str], *, decided_in: int | None = None
+    parts: Parts,
+    set_: MappingSet,
+    as_of: str,
+    user_keys: Sequence[str],
+    *,
+    decided_in: int | None = None,
+    records: pl.DataFrame | None = None,
+    together: MappingOf[str, str] | None = None,
 ) -> list[Group]:
     """
     Compare every unique key that is computed from users, over all users.
 
     Args:
         decided_in: The plan whose decisions about users hold for them here, too.
+        records: Their records, where there are several sources.
+        together: user -> the first of those with whom he merges, or may: what they share is no matter of uniqueness.
 
     Cost: one read and one mapping of the mappings on the users' table.
     """
+    overrides = reading.overrides(parts, decided_in, user_keys) if decided_in is not None else ()
+    context = Context("0", as_of, overrides, reading.references(parts, set_), keyed=parts.key.digest, records=records)
     groups: list[Group] = []
     for mapping in set_.mappings.values():
         keys = _unique_keys(parts, set_, mapping)
         if keys:
             columns = list(dict.fromkeys(name for key in keys for name in key))
-            rows = _computed(parts, set_, mapping, columns, as_of, user_keys, decided_in)
+            rows = _computed(parts, set_, mapping, columns, user_keys, context)
             for key in keys:
-                groups += _groups(mapping, key, rows)
+                groups += _groups(mapping, key, rows, together or {})
     return groups
 
 
@@ -68,7 +82,7 @@ def case(parts: Parts, plan_id: int, group: Group) -> dict[str, Any]:
         "rule": "unique",
         "cause": parts.key.fingerprint(f"{group.mapping.name}\x1f{fields}\x1funique\x1f{print_}")[:8],
         "value": parts.key.seal(group.value),
-        "sensitive": any(group.mapping.fields[name].sensitive for name in group.columns),
+        "sensitive": not secrecy.fields(group.mapping)[1].isdisjoint(group.columns),
         "note": f"{len(group.users)} users share {fields}, which must be unique in {group.mapping.target.table}",
         "file": rule.place.file,
         "line": rule.place.line,
@@ -81,7 +95,8 @@ def case(parts: Parts, plan_id: int, group: Group) -> dict[str, Any]:
 def _unique_keys(parts: Parts, set_: MappingSet, mapping: Mapping) -> list[tuple[str, ...]]:
     """Keys that are computed from the user's own row and could be equal for two users."""
     source, table = mapping.source, parts.target_schema.tables[mapping.target.table]
-    if source.table != set_.set.users.table or source.key != (set_.set.users.key,) or any(walk.waits(mapping)):
+    of_users = {(set_.set.users.table, (set_.set.users.key,)), (EVERYBODY, (USER,))}
+    if (source.table, source.key) not in of_users or any(walk.waits(mapping)):
         return []
     wanted = [*table.uniques]
     if mapping.target.on_conflict:
@@ -94,13 +109,10 @@ def _computed(
     set_: MappingSet,
     mapping: Mapping,
     columns: list[str],
-    as_of: str,
     user_keys: Sequence[str],
-    decided_in: int | None,
+    context: Context,
 ) -> pl.DataFrame:
     alone = replace(set_, mappings={mapping.name: mapping})
-    overrides = reading.overrides(parts, decided_in, user_keys) if decided_in is not None else ()
-    context = Context(plan_id="0", as_of=as_of, overrides=overrides)
     table = parts.target_schema.tables[mapping.target.table]
     # Looking for what is shared must not be stopped by it: two sharers in one chunk are not rejects here.
     bare = replace(table, uniques=())
@@ -115,14 +127,15 @@ def _computed(
     return pl.concat(frames) if frames else pl.DataFrame(schema={"__user": pl.String})
 
 
-def _groups(mapping: Mapping, key: tuple[str, ...], rows: pl.DataFrame) -> list[Group]:
+def _groups(mapping: Mapping, key: tuple[str, ...], rows: pl.DataFrame, together: MappingOf[str, str]) -> list[Group]:
     if not rows.height:
         return []
     shared = (
-        rows.drop_nulls(list(key))
+        rows.with_columns(owners(rows["__user"], together).alias("__owner"))
+        .drop_nulls(list(key))
         .group_by(key, maintain_order=True)
-        .agg(pl.col("__user").unique(maintain_order=True))
-        .filter(pl.col("__user").list.len() > 1)
+        .agg(pl.col("__user").unique(maintain_order=True), pl.col("__owner").n_unique())
+        .filter(pl.col("__owner") > 1)
     )
     return [
         Group(mapping, key, ", ".join(str(row[name]) for name in key), tuple(row["__user"]))

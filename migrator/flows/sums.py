@@ -9,6 +9,8 @@ import polars as pl
 from migrator.edges.databases.base import Reader
 from migrator.flows import extras
 from migrator.flows.kept import KeptBatch
+from migrator.mapping import nobody
+from migrator.mapping.groups import closed, owners
 from migrator.mapping.model import Mapping as Document
 from migrator.mapping.model import MappingSet
 from migrator.mapping.query import Among, Query
@@ -25,19 +27,31 @@ def find(
     kept: KeptBatch,
     users: Sequence[str],
 ) -> Iterator[tuple[str, int, pl.DataFrame]]:
-    """Per declared sum (`mapping.column`): how many users were compared, and the differences."""
+    """Per declared sum (`mapping.column`): how many users were compared, and the differences. Rows of nobody have none."""
+    users, _ = nobody.apart(set_, users)
     root = extras.root_mapping(set_)
     for name, document in set_.mappings.items():
         column = extras.owner_column(document, root) if root else None
-        if root is None or column is None or not document.sums or name not in meant:
+        if not users or root is None or column is None or not document.sums or name not in meant:
             continue
         table = tables[document.target.table]
         if _somebody_elses_too(set_, document) or not _whole(kept, name):
             continue
+        new = _of_new_accounts(root, users, meant[root.name], kept, tables[root.target.table])
         there = _in_target(reader, table, column, meant[root.name], tables[root.target.table], document)
         for target_column, legacy_column in document.sums.items():
-            found = _compare(document, target_column, legacy_column, there, kept, name, users)
-            yield f"{name}.{target_column}", len(users), found
+            found = _compare(document, target_column, legacy_column, there, kept, name, new)
+            yield f"{name}.{target_column}", len(new), found
+
+
+def _of_new_accounts(
+    root: Document, users: Sequence[str], rows: pl.DataFrame, kept: KeptBatch, table: Table
+) -> list[str]:
+    """Where accounts may have been there before, only those of the others: nobody knows what theirs held already."""
+    if root.target.on_conflict is None or root.target.on_conflict.action == "review":
+        return list(users)
+    new = closed(extras.new_rows(rows, kept, table)["__user"].to_list(), kept.groups)
+    return [user for user in users if user in new]
 
 
 def _somebody_elses_too(set_: MappingSet, document: Document) -> bool:
@@ -70,9 +84,9 @@ def _compare(
     name: str,
     users: Sequence[str],
 ) -> pl.DataFrame:
-    source = kept.sources[name].frame
+    source = kept.sources[name].frame.filter(pl.col("__user").is_in(users))
     read = (
-        source.filter(pl.col("__user").is_in(users))
+        source.with_columns(owners(source["__user"], kept.groups).alias("__user"))  # who merged has one sum
         .group_by("__user")
         .agg(pl.col(legacy_column).cast(MONEY, strict=False).sum().alias("meant"))
     )

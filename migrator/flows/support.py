@@ -13,7 +13,7 @@ from migrator.flows import review, tiering
 from migrator.flows.parts import Parts
 from migrator.flows.planning import email_print
 from migrator.rollout.states import User
-from migrator.store import batches, cases, journal, outbox, plans, tiers, users, waves
+from migrator.store import batches, cases, journal, outbox, plans, records, tiers, users, waves
 
 #: (what to say to the user, what to do now) per status
 WORDS: dict[User, tuple[str, str]] = {
@@ -64,13 +64,20 @@ WORDS: dict[User, tuple[str, str]] = {
 }
 
 
+IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
+
+#: What to say of rows of nobody: there is nobody to say it to.
+NOBODYS = "These rows belong to no user; whoever asks about them is told where they are served."
+
+
 def find(parts: Parts, text: str) -> list[dict[str, Any]]:
     """Users with this key or e-mail address (upper and lower case alike)."""
     with parts.control.read() as db:
         plan = plans.require(db)
-        by_key = users.get(db, plan.id, text)
+        by_key = users.get(db, plan.id, text) or _by_record(db, plan, text)
         print_ = email_print(parts, text) if "@" in text else None
         found = ([by_key] if by_key else []) + (users.by_email(db, plan.id, print_) if print_ else [])
+        groups = {one.user_key: _group(db, one) for one in found}
         names = {wave.id: wave.name for wave in waves.of_plan(db, plan.id)}
     return [
         {
@@ -80,6 +87,7 @@ def find(parts: Parts, text: str) -> list[dict[str, Any]]:
             "home": one.home,
             "tier": one.tier,
             "wave": names.get(one.wave_id or 0),
+            "group": groups[one.user_key],
         }
         for one in found
     ]
@@ -97,18 +105,28 @@ def show(parts: Parts, text: str) -> dict[str, Any]:
         one = _the_one(parts, db, plan, text)
         wave = waves.get(db, one.wave_id) if one.wave_id else None
         open_cases = cases.select(db, plan.id, user=one.user_key)
-        said, todo = WORDS[one.status]
-        run = tiers.last_run(db)
+        said, todo = WORDS[one.status] if one.kind == users.USER else (NOBODYS, WORDS[one.status][1])
+        run, own = tiers.last_run(db), tiers.get(db, one.user_key)
+        group = _group(db, one)
         timeline = _timeline(db, plan, one, wave, open_cases)
+        known_in = records.of_users(db, plan.id, [one.user_key])
+        other = _by_record(db, plan, one.user_key)
     numbers = {"tier": one.tier, "code": one.code, "r": one.r, "f": one.f, "m": one.m}
+    why = tiering.sentence(run, numbers) if run and one.tier != "none" else None
+    if why and run and own and own["code"] == one.code and own["tier"] != one.tier:
+        why = f"{tiering.sentence(run, own)} Travels as {one.tier} with users who are, or may be, the same person."
     return {
         "user": one.user_key,
+        "kind": one.kind,
         "email": review.masked(str(_contact(parts, one).get("email") or "")) or None,
         "locale": one.locale,
+        "same_as": other.user_key if other and other.user_key != one.user_key else None,
+        "records": [{"source": r.source, "key": r.record_key, "by": r.rule} for r in known_in],
         "status": one.status.value,
         "home": one.home,
         "reason": one.reason,
-        "tier": {**numbers, "why": tiering.sentence(run, numbers) if run and one.tier != "none" else None},
+        "group": group,
+        "tier": {**numbers, "why": why},
         "wave": {"name": wave.name, "status": wave.status.value} if wave else None,
         "say": said,
         "do": todo.format(user=one.user_key),
@@ -118,8 +136,22 @@ def show(parts: Parts, text: str) -> dict[str, Any]:
     }
 
 
+def _group(db: sa.Connection, one: users.User) -> dict[str, Any] | None:
+    """With whom a user is one account, and whose row of it survives; None for most."""
+    if one.group_key is None:
+        return None
+    members = [other.user_key for other in users.with_groups(db, one.plan_id, [one.user_key])]
+    others = ", ".join(key for key in members if key != one.user_key)
+    becomes = "is" if one.status in IN_TARGET else "becomes"
+    if one.group_key == one.user_key:
+        said = f"{becomes} one account with user {others}; it is this user's account that they all have"
+    else:
+        said = f"{becomes} part of the account of user {one.group_key} (users {', '.join(members)} have one account)"
+    return {"survivor": one.group_key, "users": members, "said": said}
+
+
 def _the_one(parts: Parts, db: sa.Connection, plan: plans.Plan, text: str) -> users.User:
-    by_key = users.get(db, plan.id, text)
+    by_key = users.get(db, plan.id, text) or _by_record(db, plan, text)
     if by_key:
         return by_key
     print_ = email_print(parts, text) if "@" in text else None
@@ -133,6 +165,13 @@ def _the_one(parts: Parts, db: sa.Connection, plan: plans.Plan, text: str) -> us
     return found[0]
 
 
+def _by_record(db: sa.Connection, plan: plans.Plan, text: str) -> users.User | None:
+    """Who the record is that is named as `SOURCE:KEY`."""
+    source, _, key = text.partition(":")
+    record = records.get(db, plan.id, source, key) if key else None
+    return users.get(db, plan.id, record.user_key) if record else None
+
+
 def _contact(parts: Parts, one: users.User) -> dict[str, Any]:
     return dict(json.loads(parts.key.open(one.contact))) if one.contact else {}
 
@@ -141,7 +180,11 @@ def _timeline(
     db: sa.Connection, plan: plans.Plan, one: users.User, wave: waves.Wave | None, found: list[cases.Case]
 ) -> list[dict[str, Any]]:
     """What happened, newest first: put together from user, batch, case, notice and journal rows."""
-    lines: list[tuple[datetime, str, str]] = [(plan.created_at, "plan", f"planned in plan {plan.id}, tier {one.tier}")]
+    tier = f", tier {one.tier}" if one.kind == users.USER else ""
+    lines: list[tuple[datetime, str, str]] = [(plan.created_at, "plan", f"planned in plan {plan.id}{tier}")]
+    group = _group(db, one)
+    if group:
+        lines.append((plan.created_at, "group", group["said"]))
     if plan.approved_at:
         lines.append((plan.approved_at, "plan", f"plan {plan.id} approved by {plan.approved_by}"))
     if wave and wave.started_at:

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from migrator.errors import NotFound, Refused
+from migrator.flows import identities
 from migrator.flows.parts import Parts
-from migrator.mapping import activity, shapes, values
+from migrator.mapping import activity, values
 from migrator.rollout import cuts
 from migrator.rollout import tiers as rules_of
 from migrator.store import journal, plans
@@ -63,9 +64,10 @@ def assign(parts: Parts, options: TierOptions, *, dry_run: bool = False) -> Assi
     """
     rules = options.rules()
     set_, schema = parts.folder_set, parts.legacy_schema
+    people = identities.find(parts, set_)
+    users = people.users.filter(~pl.col("excluded"))
     with parts.legacy.reading() as reader:
-        users = shapes.users(set_, schema, reader.select).filter(~pl.col("excluded"))
-        found = activity.days(set_, schema, reader.select)
+        found = activity.days(set_, schema, reader.select, people.records)
     if found.latest is None:
         raise Refused("legacy holds no sign of life: name rows with a user and a time under `activity:` in set.yaml")
     at = rules_of.as_of(found.latest)

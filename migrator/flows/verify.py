@@ -16,11 +16,12 @@ import polars as pl
 from migrator.edges.databases.base import Reader
 from migrator.edges.snapshots import Ref
 from migrator.errors import NotFound, Transient, Unreachable
-from migrator.flows import extras, reading, sums, writing
+from migrator.flows import extras, reading, schema_changes, standing, sums, writing
 from migrator.flows.kept import KeptBatch, TableRows, alike, together
 from migrator.flows.parts import Parts
 from migrator.logs import where
-from migrator.mapping import compare
+from migrator.mapping import compare, nobody, secrecy
+from migrator.mapping.model import Mapping as Document
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context
 from migrator.rollout import states
@@ -39,6 +40,7 @@ class Verified:
     """What a verification found; `differences` and `drift` are listed up to a limit and counted in full."""
 
     checked_users: int = 0
+    checked_nobody: int = 0  # rows of nobody that are their own owners
     checked_rows: int = 0
     difference_count: int = 0
     differences: list[dict[str, Any]] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Verified:
     drift: list[dict[str, Any]] = field(default_factory=list)
     per_mapping: dict[str, dict[str, int]] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
+    schema_changes: list[str] = field(default_factory=list)  # a database is not what the plan was approved against
 
     def differ(self, found: pl.DataFrame, homes: Mapping[str, str]) -> None:
         """Take in differences: user, mapping, key, field, kind, meant, found."""
@@ -71,7 +74,8 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
             found = users.get(db, plan.id, user)
             if found is None:
                 raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
-            chosen = [found] if found.status in IN_TARGET else []
+            # one account is checked as a whole: users who merged are compared together
+            chosen = [one for one in users.with_groups(db, plan.id, [user]) if one.status in IN_TARGET]
         elif wave is not None:
             chosen = users.of_wave(db, waves.find(db, plan.id, wave).id, IN_TARGET)
         else:
@@ -90,15 +94,19 @@ def verify(
     Compare every value of every user in scope; nothing is changed.
 
     Args:
-        drift: Also read legacy again and compare with what was read then.
+        drift: Also read legacy again and compare with what was read then, and both schemas with what was approved.
         progress: Told how many users were done after each snapshot.
     """
     result = Verified()
+    if drift:
+        result.schema_changes = [str(change) for change in schema_changes.found(parts, scope_.plan)]
     for kept, set_ in _opened(parts, scope_):
         _compare(parts, set_, kept, scope_.homes, result)
         if drift:
             _drift(parts, set_, kept, scope_.homes, result)
-        result.checked_users += len(kept.users)
+        people, rows = nobody.apart(set_, kept.users)
+        result.checked_users += len(people)
+        result.checked_nobody += len(rows)
         progress(len(kept.users))
     return result
 
@@ -152,7 +160,7 @@ def store(parts: Parts, db: Any, plan_id: int, found: Verified, wave_id: int | N
         db,
         plan_id=plan_id,
         wave_id=wave_id,
-        checked_users=found.checked_users,
+        checked_users=found.checked_users or found.checked_nobody,
         differences=found.difference_count,
         drift=found.drift_count,
         summary={"mappings": found.per_mapping, "sums": found.sums, "rows": found.checked_rows},
@@ -193,7 +201,7 @@ def _compare(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str
     meant = kept.meant(parts, set_)
     wrong: set[tuple[str, str]] = set()  # a row that differs makes its sum differ: told once
     with parts.target.reading() as reader:
-        for name, found in _differences(reader, TableRows(set_, tables, meant)):
+        for name, found in _differences(reader, TableRows(set_, tables, meant), kept.left):
             wrong |= {(name, user) for user in found["user"].to_list()}
             result.checked_rows += meant[name].height
             counted = result.per_mapping.setdefault(name, {"rows": 0, "differences": 0})
@@ -209,14 +217,23 @@ def _compare(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str
             result.differ(found.filter(pl.Series(news, dtype=pl.Boolean)), homes)
 
 
-def _differences(reader: Reader, whose: TableRows) -> Iterator[tuple[str, pl.DataFrame]]:
+def _differences(
+    reader: Reader, whose: TableRows, left: Mapping[str, pl.DataFrame]
+) -> Iterator[tuple[str, pl.DataFrame]]:
     for table in whose.order:
         for name in whose.mappings_of(table):
             meant = whose.rows[name]
             key = list(whose.tables[table].key)
             written = reader.rows(table, meant.select(key))
             found = compare.differences(meant.drop("__user", "__key"), written, whose.tables[table], key)
-            yield name, writing.owned(found, meant, whose.tables[table], name)
+            found = standing.compared(writing.owned(found, meant, whose.tables[table], name), left.get(name))
+            yield name, _covered(found, whose.set_.mappings[name])
+
+
+def _covered(found: pl.DataFrame, document: Document) -> pl.DataFrame:
+    """Differences without the values of passwords: that one differs is all that is told."""
+    secret = pl.col("field").is_in(list(secrecy.fields(document)[0]))
+    return found.with_columns(pl.when(~secret.fill_null(False)).then(pl.col("meant", "found")).name.keep())
 
 
 def _drift(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str, str], result: Verified) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.errors import Refused
-from migrator.flows import notices
+from migrator.flows import notices, schema_changes
 from migrator.flows.parts import Parts
 from migrator.flows.planning import PlanOptions
 from migrator.rollout import breaker, buckets, gate, states
 from migrator.rollout import plan as drafts
 from migrator.rollout.states import Batch, User, Wave
+from migrator.rollout.units import Units
 from migrator.store import batches, cases, effects, journal, measures, plans, users, waves
 
 ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
@@ -28,7 +29,13 @@ def find(db: sa.Connection, name: str) -> waves.Wave:
 
 
 def start(parts: Parts, name: str) -> waves.Wave:
-    """Set an approved wave running: its users are cut into batches, the dispatcher hands them out."""
+    """
+    Set an approved wave running: its users are cut into batches, the dispatcher hands them out.
+
+    Raises:
+        SchemaChanged: a database is not what the plan was approved against.
+    """
+    schema_changes.refuse(parts, name)
     with parts.control.write() as db:
         wave, now = find(db, name), parts.now()
         after = states.step("wave", wave.status, "start", wave.name)
@@ -109,8 +116,17 @@ def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str
         waves.move(db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None)
     ordinal = batches.last_ordinal(db, wave.id)
     size = PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
-    for place, part in enumerate(drafts.batches(list(keys), size), start=1):
+    together = users.groups(db, wave.plan_id, keys)
+    for place, part in enumerate(drafts.batches(list(keys), size, together=together), start=1):
         batches.add(db, wave.id, ordinal + place, part, wave.plan_id, ramp=False)
+
+
+def units(parts: Parts, name: str) -> str:
+    """What is counted in a wave, or in `all`."""
+    with parts.control.read() as db:
+        if name != "all":
+            return find(db, name).units
+        return "users and rows of nobody" if plans.require(db).counts.get("nobody") else "users"
 
 
 def takes_users(wave: waves.Wave) -> bool:
@@ -134,15 +150,17 @@ def cut_over(parts: Parts, name: str) -> int:
 
 
 def cut(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
-    """Cut the planned users of a wave into batches: a ramp in bucket order, the rest by key."""
+    """Cut the planned users of a wave into batches: a ramp in bucket order, the rest by key; who merge are never parted."""
     plan = plans.get(db, wave.plan_id)
     batches.drop_ready(db, wave.id, "the wave was cut anew")
     options = PlanOptions.of(plan)
     planned = [user.user_key for user in users.of_wave(db, wave.id, (User.PLANNED,))]
-    ordered = buckets.ranked(plan.salt, "pilot" if wave.stage == "pilot" else "gray", planned)
+    together = users.groups(db, plan.id, planned)
+    found = Units.among(planned, together)
+    ordered = found.spread(buckets.ranked(plan.salt, "pilot" if wave.stage == "pilot" else "gray", found.members))
     ramp = len(drafts.ramp(len(ordered), options.batch_users))
     first = batches.last_ordinal(db, wave.id) + 1
-    for place, part in enumerate(drafts.batches(ordered, options.batch_users)):
+    for place, part in enumerate(drafts.batches(ordered, options.batch_users, together=together)):
         batches.add(db, wave.id, first + place, part, plan.id, ramp=place < ramp)
 
 
@@ -181,9 +199,10 @@ def soaks_until(wave: waves.Wave, plan: plans.Plan) -> datetime | None:
 def numbers(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Measured:
     """What the control database knows of a wave, for its gate."""
     found = measures.wave_numbers(db, wave.id)
+    kind = users.ROWS if wave.stage == drafts.Stage.NOBODY else users.USER
     population = sum(
         count
-        for _, tier, status, count in users.counts(db, wave.plan_id)
+        for _, tier, status, count in users.counts(db, wave.plan_id, kind)
         if status != User.EXCLUDED and (wave.tier is None or tier == wave.tier)
     )
     checked = effects.last_verification(db, wave.plan_id, wave.id)
@@ -196,6 +215,7 @@ def numbers(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Measured:
         population=population,
         differences=checked["differences"] if checked and fresh else None,
         balanced=found.books_even,
+        unit=wave.units,
     )
 
 

@@ -9,10 +9,11 @@ import polars as pl
 
 from migrator.edges.databases.base import Claim, Reader, Writer
 from migrator.errors import Transient
+from migrator.flows import standing
 from migrator.flows.heartbeat import Pulse
 from migrator.flows.kept import TableRows
 from migrator.flows.parts import Parts
-from migrator.mapping import compare, conflicts, values
+from migrator.mapping import compare, conflicts, pairs, values
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Mapped
 from migrator.mapping.schema import Table
@@ -35,6 +36,7 @@ class Look:
     meetings: dict[conflicts.Meeting, pl.DataFrame]
     empty: dict[str, pl.DataFrame]  # per table no rows, in its types
     generations: dict[str, int]
+    owners: dict[str, pl.DataFrame]  # per table whose rows may be written over: `key`, `user_key` of ours among them
 
 
 def look(parts: Parts, set_: MappingSet, mapped: Mapped, user_keys: Sequence[str]) -> Look:
@@ -49,8 +51,18 @@ def look(parts: Parts, set_: MappingSet, mapped: Mapped, user_keys: Sequence[str
                 found[meeting] = reader.rows(meeting.table, keys)
         nothing = {table: reader.rows(table, _no_keys(parts.target_schema.tables[table])) for table in tables}
         ledger = reader.ledger(user_keys)
+        owners = {
+            name: reader.owners(name, _met(found, parts.target_schema.tables[name]))
+            for name in conflicts.shared_tables(set_)
+        }
     known = dict(ledger.select("user_key", "generation").iter_rows())
-    return Look(found, nothing, {key: int(known.get(key) or 0) for key in user_keys})
+    return Look(found, nothing, {key: int(known.get(key) or 0) for key in user_keys}, owners)
+
+
+def _met(found: Mapping[conflicts.Meeting, pl.DataFrame], table: Table) -> list[str]:
+    """The keys of all rows of a table that were met."""
+    keys = [pairs.key_text(rows, table) for at, rows in found.items() if at.table == table.name and rows.height]
+    return pl.concat(keys).unique().to_list() if keys else []
 
 
 def keys_of(set_: MappingSet, tables: Mapping[str, Table], mapped: Mapped) -> dict[str, pl.DataFrame]:
@@ -84,6 +96,7 @@ def write(
     rows: dict[str, pl.DataFrame],
     users: pl.DataFrame,
     before: Mapping[str, pl.DataFrame],
+    left: Mapping[str, pl.DataFrame],
     pulse: Pulse,
     last_look: Callable[[], None],
 ) -> set[str]:
@@ -93,6 +106,7 @@ def write(
     Args:
         users: user_key, generation, read_hash, written_hash of everybody who is to be written.
         before: the before-images as the snapshot has them.
+        left: per mapping the values that stay as they are there (`Mapped.left`).
         last_look: called when all is written and compared; what it raises undoes it.
 
     Returns:
@@ -110,13 +124,14 @@ def write(
         if len(taken) < users.height:
             raise Transient(f"{users.height - len(taken)} users were touched by somebody else; the batch is read again")
         _unchanged(writer, whose, tables, before)
+        _own(writer, whose, conflicts.shared_tables(set_))
         pulse.progress()
         for table in whose.order:
             for name in whose.mappings_of(table):
-                if rows[name].height:
-                    writer.write(table, rows[name].drop("__user", "__key"), tables[table].key)
+                for part in standing.parts(rows[name], left.get(name), before[table], tables[table]):
+                    writer.write(table, part, tables[table].key)
             pulse.progress()
-        _compare(writer, whose, tables)
+        _compare(writer, whose, tables, left)
         last_look()
         pulse.progress()
     return taken
@@ -144,13 +159,27 @@ def _unchanged(
             raise Transient(f"rows of {table} changed between the snapshot and the write; the batch is read again")
 
 
+def _own(writer: Writer, whose: TableRows, shared: frozenset[str]) -> None:
+    """Rows that others may meet are ours from now on; two users who found the same row at once do not both write it."""
+    for table in whose.order:
+        if table not in shared:
+            continue
+        for name in whose.mappings_of(table):
+            rows = whose.rows[name]
+            mine = pl.DataFrame({"key": pairs.key_text(rows, whose.tables[table]), "user_key": rows["__user"]})
+            writer.own(table, mine)
+            known = writer.owners(table, mine["key"].to_list())
+            if known.join(mine, on=["key", "user_key"], how="anti").height:
+                raise Transient(f"rows of {table} were written by other users meanwhile; the batch is read again")
+
+
 def _same(one: pl.DataFrame, other: pl.DataFrame, key: Sequence[str]) -> bool:
     if one.height != other.height:
         return False
     return one.height == 0 or one.sort(key).equals(other.select(one.columns).sort(key), null_equal=True)
 
 
-def _compare(writer: Reader, whose: TableRows, tables: Mapping[str, Table]) -> None:
+def _compare(writer: Reader, whose: TableRows, tables: Mapping[str, Table], left: Mapping[str, pl.DataFrame]) -> None:
     findings = []
     for table in whose.order:
         for name in whose.mappings_of(table):
@@ -161,7 +190,8 @@ def _compare(writer: Reader, whose: TableRows, tables: Mapping[str, Table]) -> N
             written = writer.rows(table, meant.select(key))
             found = compare.differences(meant.drop("__user", "__key"), written, tables[table], key)
             if found.height:
-                findings.append(owned(found, meant, tables[table], name))
+                told = standing.compared(owned(found, meant, tables[table], name), left.get(name))
+                findings += [told] if told.height else []
     if findings:
         raise ReadBackDiffers(pl.concat(findings))
 

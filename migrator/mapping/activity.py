@@ -18,6 +18,7 @@ from migrator.mapping.joins import Fetch, OfFrame, Reading
 from migrator.mapping.model import Activity as Entry
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context
+from migrator.mapping.people import People, named
 from migrator.mapping.query import Query
 from migrator.mapping.registry import TRANSFORMS
 from migrator.mapping.schema import Schema
@@ -47,7 +48,7 @@ class Activity:
     unreadable: int
 
 
-def days(mappings: MappingSet, legacy: Schema, fetch: Fetch) -> Activity:
+def days(mappings: MappingSet, legacy: Schema, fetch: Fetch, records: pl.DataFrame | None = None) -> Activity:
     """
     Read what all users did.
 
@@ -55,6 +56,7 @@ def days(mappings: MappingSet, legacy: Schema, fetch: Fetch) -> Activity:
         mappings: The set; its `activity`, `paid`, `at` and `null_if` count.
         legacy: The legacy schema now.
         fetch: Reads one query from legacy.
+        records: Which record is which user, where there are several sources.
 
     Raises:
         WrongInput: a condition counts back from the plan's cut-off, which follows from what is read here.
@@ -63,8 +65,9 @@ def days(mappings: MappingSet, legacy: Schema, fetch: Fetch) -> Activity:
         One query per entry and join; the rows of one entry in memory at once, of all entries the days and payments.
     """
     reading = Reading(legacy, fetch, mappings.set.null_if, context=None)
-    seen = [_read(entry, mappings, reading) for entry in mappings.set.activity]
-    paid = [_read(entry, mappings, reading) for entry in mappings.set.paid]
+    people = People(mappings.set, records)
+    seen = [_read(entry, mappings, reading, people) for entry in mappings.set.activity]
+    paid = [_read(entry, mappings, reading, people) for entry in mappings.set.paid]
     return Activity(
         days=pl.concat([DAYS.to_frame(), *(part.days for part in seen)]).unique().sort("user", "day"),
         money=pl.concat([MONEY.to_frame(), *(part.money for part in paid)]),
@@ -83,13 +86,14 @@ class _Part:
     unreadable: int
 
 
-def _read(entry: Entry, mappings: MappingSet, reading: Reading) -> _Part:
+def _read(entry: Entry, mappings: MappingSet, reading: Reading, people: People) -> _Part:
     rows = _rows(entry, reading)
+    users = people.users_of(named(mappings.set, entry.table, entry.user_of), rows.column(entry.user).text)
     at = _instants(rows.column(entry.at), mappings)
     amount = _amounts(rows, entry)
     frame = pl.DataFrame(
         [
-            rows.column(entry.user).text.alias("user"),
+            users.alias("user"),
             at.alias("at"),
             amount.alias("amount"),
             _currencies(rows, entry).alias("currency"),
@@ -99,7 +103,7 @@ def _read(entry: Entry, mappings: MappingSet, reading: Reading) -> _Part:
     lost = at.is_null()
     if entry.amount:
         lost = lost | (amount.is_null() & rows.column(entry.amount).values.is_not_null())
-    known = frame.filter(pl.col("at").is_not_null())
+    known = frame.filter(pl.col("at").is_not_null() & pl.col("user").is_not_null())
     return _Part(
         days=known.select("user", day=pl.col("at").dt.date()).unique(),
         money=known.filter(pl.col("amount").is_not_null()),

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from migrator.errors import Refused
-from migrator.mapping import drafts, meetings, troubles
+from migrator.mapping import cleaning, drafts, groups, meetings, troubles, walk
 from migrator.mapping.draft import Draft
 from migrator.mapping.lookups import Anchors, InBatch
 from migrator.mapping.model import Mapping, MappingSet
 from migrator.mapping.outcome import FINDINGS, Book, Context, Mapped, SourceRows
+from migrator.mapping.people import parents_by_user
 from migrator.mapping.schema import Schema, Table
 from migrator.mapping.troubles import Trouble
+
+_NOTHING = pl.DataFrame(schema=cleaning.CLEANED)
 
 
 def apply(set_: MappingSet, target: Schema, sources: dict[str, SourceRows], context: Context) -> Mapped:
@@ -37,17 +40,20 @@ def apply(set_: MappingSet, target: Schema, sources: dict[str, SourceRows], cont
     """
     made: dict[str, Draft] = {}
     anchors: dict[str, Anchors] = {}
+    parents = {wait.parent for mapping in set_.mappings.values() for wait in walk.waits(mapping)}
     for name, mapping in set_.mappings.items():
         if name not in sources:
             continue
         table = table_of(target, mapping)
-        lookups = InBatch(anchors, context.references, sources[name].frame["__user"])
+        by_user = parents_by_user(set_, mapping)
+        lookups = InBatch(anchors, context.references, sources[name].frame["__user"], by_user)
         draft = drafts.make(set_, mapping, sources[name], context, lookups, table, target.dialect)
         made[name] = draft
         meetings.check(draft, [other for other in made.values() if other.mapping.target.table == table.name], table)
-        anchors[name] = draft.anchors()
+        if name in parents:
+            anchors[name] = draft.anchors()
     settled = _settled(made)
-    return _mapped(settled, sources)
+    return _mapped(settled, sources, context)
 
 
 def table_of(target: Schema, mapping: Mapping) -> Table:
@@ -90,8 +96,9 @@ def _settled(made: MappingOf[str, Draft]) -> dict[str, _Settled]:
 def _settle(draft: Draft, done: MappingOf[str, _Settled]) -> _Settled:
     height = draft.sheet.height
     skipped = troubles.marked(draft.troubles, height, troubles.SKIP)
-    # a row that is not wanted needs no person
-    kept = tuple(part for trouble in draft.troubles if len(part := trouble.only(~skipped)))
+    kept = tuple(trouble for trouble in draft.troubles if len(trouble))
+    if skipped.any():  # a row that is not wanted needs no person
+        kept = tuple(part for trouble in kept if len(part := trouble.only(~skipped)))
     review = troubles.marked(kept, height, troubles.REVIEW, troubles.ABORT)
     blocked = draft.waiting & ~review & ~skipped
     waits = [(draft.mapping.name, "", blocked)] if blocked.any() else []
@@ -110,14 +117,24 @@ def _mask(rows: pl.Series, height: int) -> pl.Series:
     return mask.scatter(rows.unique(), True) if len(rows) else mask
 
 
-def _mapped(settled: MappingOf[str, _Settled], sources: MappingOf[str, SourceRows]) -> Mapped:
-    held = _held(list(settled.values()))
+def _mapped(settled: MappingOf[str, _Settled], sources: MappingOf[str, SourceRows], context: Context) -> Mapped:
+    alone = _held(list(settled.values()))
+    # who merges with one who is held is held, too: half an account would be moved otherwise
+    held = pl.Series(sorted(groups.closed(alone.to_list(), context.groups)), dtype=pl.String)
     rows, books = {}, {}
     for name, one in settled.items():
         rows[name], books[name] = _written(one, sources[name], held)
     found = [_findings(one) for one in settled.values()]
     findings = pl.concat([frame for frames in found for frame in frames] or [pl.DataFrame(schema=FINDINGS)])
-    return Mapped(rows, findings, books, frozenset(held.to_list()), _abort(list(settled.values())))
+    return Mapped(
+        rows,
+        findings,
+        books,
+        frozenset(held.to_list()),
+        _abort(list(settled.values())),
+        context.groups,
+        cleaned=pl.concat([cleaning.taken(one.draft.mapping, one.draft) for one in settled.values()] or [_NOTHING]),
+    )
 
 
 def _held(settled: Sequence[_Settled]) -> pl.Series:
@@ -128,7 +145,7 @@ def _held(settled: Sequence[_Settled]) -> pl.Series:
 def _written(one: _Settled, source: SourceRows, held: pl.Series) -> tuple[pl.DataFrame, Book]:
     draft = one.draft
     out = one.skipped | one.review | one.blocked
-    of_held = draft.sheet.users.is_in(held.implode()) & ~out
+    of_held = draft.sheet.users.is_in(held.implode()) & ~out if len(held) else pl.repeat(False, len(out), eager=True)
     folded = draft.folded & ~out & ~of_held
     written = ~(out | of_held | folded)
     book = Book(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from migrator.errors import MappingInvalid
 from migrator.mapping import problems, walk
-from migrator.mapping.model import Mapping, MappingSet, Place, UserSet
+from migrator.mapping.model import Mapping, MappingSet, Place, Users, UserSet
 from migrator.mapping.problems import Notes, Problem
+from migrator.mapping.reading import code
 from migrator.mapping.reading.mappings import mapping as read_mapping
 from migrator.mapping.reading.nodes import Node, compose
 from migrator.mapping.reading.references import Reference, check_use, inside, reference
@@ -27,23 +28,27 @@ class Draft:
     """
     What could be read of a folder.
 
-    `set` is there as soon as every file has the shape of a mapping; with problems in it, it is good for lint and for
-    nothing else.
+    `set` is there as soon as one file has the shape of a mapping; with problems in it, it is good for lint and for
+    nothing else. Not `whole`: of some files nothing could be read, so other files may rightly speak of what is in them.
     """
 
     set: MappingSet | None
     problems: tuple[Problem, ...]
     texts: dict[str, str]
+    whole: bool = True
 
 
-def load(folder: Path) -> MappingSet:
+def load(folder: Path, installed: Collection[str] = ()) -> MappingSet:
     """
     Read the mapping set in *folder*.
+
+    Args:
+        installed: Modules outside the folder whose functions steps may call.
 
     Raises:
         MappingInvalid: with all mistakes of all files.
     """
-    return _sound(read(folder))
+    return _sound(read(folder, installed))
 
 
 def parse(texts: dict[str, str], prefix: str = "") -> MappingSet:
@@ -51,16 +56,21 @@ def parse(texts: dict[str, str], prefix: str = "") -> MappingSet:
     Make the same set from its texts.
 
     Args:
-        texts: File name -> text, CSV files among them, as `MappingSet.texts` has them.
+        texts: File name -> text, CSV files and the project's own code among them, as `MappingSet.texts` has them.
         prefix: What places put before a file name: the folder and a slash, or nothing.
 
     Raises:
         MappingInvalid: with all mistakes of all files.
     """
-    return _sound(_read({name: texts[name] for name in texts if _is_yaml(name)}, prefix, texts.get, Notes()))
+    return _sound(look(texts, prefix))
 
 
-def read(folder: Path) -> Draft:
+def look(texts: dict[str, str], prefix: str = "") -> Draft:
+    """Read a set from its texts as far as it goes; nothing is raised for what stands in it."""
+    return _read({name: texts[name] for name in texts if _is_yaml(name)}, prefix, texts.get, Notes())
+
+
+def read(folder: Path, installed: Collection[str] = ()) -> Draft:
     """Read the mapping set in *folder* as far as it goes; nothing is raised for what stands in it."""
     notes, folder = Notes(), _as_typed(folder)
     prefix = f"{folder.as_posix()}/"
@@ -74,29 +84,40 @@ def read(folder: Path) -> Draft:
         return Draft(None, tuple(notes.found), {})
     found = sorted(path for path in folder.iterdir() if _is_yaml(path.name) and path.is_file())
     texts = {path.name: text for path in found if (text := _text(path, notes)) is not None}
-    return _read(texts, prefix, lambda name: _text(folder / name, notes), notes, missing=len(texts) < len(found))
+    missing, elsewhere = len(texts) < len(found), code.installed(installed)
+    return _read(texts, prefix, lambda name: _text(folder / name, notes), notes, elsewhere, missing=missing)
 
 
 def _read(
-    texts: dict[str, str], prefix: str, fetch: Callable[[str], str | None], notes: Notes, *, missing: bool = False
+    texts: dict[str, str],
+    prefix: str,
+    fetch: Callable[[str], str | None],
+    notes: Notes,
+    elsewhere: Callable[[str], str | None] = lambda module: None,
+    *,
+    missing: bool = False,
 ) -> Draft:
     nodes = {name: compose(texts[name], prefix + name, notes) for name in sorted(texts)}
     users = _users(nodes, prefix, notes)
     readable = {name: node for name, node in nodes.items() if name != _SET and node is not None}
     mappings = [found for node in readable.values() if (found := read_mapping(node, notes))]
     used = _reference_texts(mappings, prefix, fetch, notes)
-    all_texts = {**texts, **used}
-    if users is None or missing or len(mappings) < len(nodes) - 1:
-        return Draft(None, tuple(notes.found), all_texts)
-    if not mappings:
+    called = code.texts(mappings, fetch, elsewhere, notes)
+    all_texts = {**texts, **used, **called}
+    whole = users is not None and not missing and len(mappings) == len(nodes) - 1
+    if not mappings and whole:
         notes.add(
             "E100", Place(prefix + _SET, 0, 0), "the folder holds no mapping", "add one YAML file per target table"
         )
     named = _named(mappings, notes)
     references = {name: reference(text, prefix + name, notes) for name, text in used.items()}
     _check_references(mappings, references, notes)
-    made = MappingSet(users, _parents_first(named), all_texts, _hash(all_texts), references)
-    return Draft(made, tuple(notes.found), all_texts)
+    functions = code.functions(mappings, called, prefix, notes)
+    if users is None:
+        nowhere = Place(prefix + _SET, 0, 0)
+        users = UserSet("", Users("", "", nowhere), nowhere)
+    made = MappingSet(users, _parents_first(named), all_texts, hash_of(all_texts), references, functions)
+    return Draft(made if named or whole else None, tuple(notes.found), all_texts, whole)
 
 
 def _sound(draft: Draft) -> MappingSet:
@@ -133,8 +154,9 @@ def _text(path: Path, notes: Notes) -> str | None:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as broken:
-        before = content[: broken.start].count(b"\n")
-        notes.add("E101", Place(path.as_posix(), before + 1, 1), "the file is not UTF-8", "save it as UTF-8")
+        before = content[: broken.start].decode("utf-8-sig").split("\n")
+        place = Place(path.as_posix(), len(before), len(before[-1]) + 1)
+        notes.add("E101", place, "the file is not UTF-8", "save it as UTF-8")
         return None
 
 
@@ -202,7 +224,7 @@ def _parents_first(named: dict[str, Mapping]) -> dict[str, Mapping]:
     return ordered
 
 
-def _hash(texts: dict[str, str]) -> str:
+def hash_of(texts: dict[str, str]) -> str:
     """Hash names and texts, each with its length before it, so that no two sets are spelled alike."""
     digest = hashlib.sha256()
     for name in sorted(texts):

@@ -7,7 +7,19 @@ from dataclasses import replace
 import polars as pl
 
 from migrator.errors import WrongInput
-from migrator.mapping import fitting, ids, merge, rules, troubles
+from migrator.mapping import (
+    cleaning,
+    fitting,
+    groups,
+    identities,
+    ids,
+    merge,
+    merging,
+    outside,
+    rules,
+    secrecy,
+    troubles,
+)
 from migrator.mapping.draft import Draft
 from migrator.mapping.environment import Env, Lookups
 from migrator.mapping.model import Mapping, MappingSet
@@ -36,33 +48,47 @@ def make(
     Raises:
         Refused: *table* lacks a column that the mapping sets.
     """
-    sheet = _sheet(set_, mapping, source, context, lookups, table)
+    sheet = sheet_of(set_, mapping, source, context, lookups, table)
     results = {name: sheet.result(name) for name in (*mapping.vars, *mapping.fields)}
     found = [trouble for result in results.values() for trouble in result.troubles]
     links = [link for result in results.values() for link in result.links]
     found += _faults(mapping, sheet) + _decided_rows(mapping, sheet)
+    found += cleaning.by_row(mapping, sheet)
+    found += cleaning.by_result(mapping, sheet, found)
     fields = {name: results[name].values for name in mapping.fields}
-    survivor, waiting = pl.int_range(sheet.height, eager=True), _none(sheet)
-    if mapping.merge:
-        folding = _folded(mapping, sheet, fields, found)
-        fields, survivor, waiting = folding.values, folding.survivor, folding.waiting
-        found += _unlike(mapping, sheet, folding) + _unmerged(mapping, folding)
     id_column, id_values = _id(mapping, sheet, table, found, links)
-    draft = Draft(mapping, sheet, sheet.frame.select("__user", "__key"), found, links, id_values, survivor, waiting)
+    stays = _none(sheet)
+    if id_values is not None:
+        id_values, stays = outside.given_way(sheet, id_values)
+    fields, survivor, waiting, parted = _merged(set_, mapping, sheet, table, fields, id_column, id_values, found)
+    frame = sheet.frame.select("__user", "__key")
+    draft = Draft(mapping, sheet, frame, found, links, id_values, survivor, waiting, stays, parted)
     fitting.fit_all(draft, fields, id_column, table, dialect)
+    draft.troubles[:] = _said_once(draft.troubles, sheet)
+    draft.troubles += cleaning.by_result(mapping, sheet, draft.troubles)
     return draft
 
 
-def _sheet(
+def _said_once(found: list[Trouble], sheet: Sheet) -> list[Trouble]:
+    """A row that could not be taken apart has no parts that could be wrong, too: one finding says it all."""
+    whole = [trouble for trouble in found if trouble.rule == "unnest"]
+    if not whole:
+        return found
+    apart = ~troubles.marked(whole, sheet.height, troubles.REVIEW)
+    return whole + [part for trouble in found if trouble.rule != "unnest" and len(part := trouble.only(apart))]
+
+
+def sheet_of(
     set_: MappingSet, mapping: Mapping, source: SourceRows, context: Context, lookups: Lookups, table: Table | None
 ) -> Sheet:
+    """The rows of *mapping* with everything that a rule can name; nothing is computed yet."""
     scales = {column.name: column.scale for column in table.columns.values()} if table else {}
     return Sheet(
         mapping.name,
         mapping.source,
         source.frame,
         mapping.vars | mapping.fields,
-        Env(context, set_.files, lookups),
+        Env(context, set_.files, lookups, functions=set_.functions),
         rules.evaluate,
         overrides=tuple(override for override in context.overrides if override.mapping == mapping.name),
         scales=scales,
@@ -80,15 +106,27 @@ def _faults(mapping: Mapping, sheet: Sheet) -> list[Trouble]:
     lists = sheet.frame.select("__faults").with_row_index("row").filter(pl.col("__faults").list.len() > 0)
     flat = lists.explode("__faults").unnest("__faults")
     found = []
+    secret, sensitive = secrecy.columns(mapping)
     for (field, rule), part in flat.group_by("field", "rule", maintain_order=True):
         mask = _none(sheet).scatter(part["row"].unique(), True)
         for about, override in sheet.overriding(str(field)):
             mask = mask & ~about if override.action == "null" else mask
         told = part.unique("row", keep="first", maintain_order=True).sort("row")
         value, note = (_spread(told["row"], told[name], sheet.height) for name in ("value", "note"))
+        shown = None if field in secret else value
         if mask.any():
             found.append(
-                troubles.made(mask, troubles.REVIEW, str(field), str(rule), mapping.source.place, value, None, note)
+                troubles.made(
+                    mask,
+                    troubles.REVIEW,
+                    str(field),
+                    str(rule),
+                    mapping.source.place,
+                    shown,
+                    None,
+                    note,
+                    sensitive=field in sensitive,
+                )
             )
     return found
 
@@ -107,15 +145,69 @@ def _decided_rows(mapping: Mapping, sheet: Sheet) -> list[Trouble]:
     return found
 
 
-def _folded(mapping: Mapping, sheet: Sheet, fields: dict[str, Values], found: list[Trouble]) -> merge.Folding:
-    assert mapping.merge is not None  # the only caller has looked
+def _merged(
+    set_: MappingSet,
+    mapping: Mapping,
+    sheet: Sheet,
+    table: Table | None,
+    fields: dict[str, Values],
+    id_column: str | None,
+    id_values: Values | None,
+    found: list[Trouble],
+) -> tuple[dict[str, Values], pl.Series, pl.Series, pl.Series]:
+    """
+    Fold what is one: duplicates as the mapping says, then rows of users who merged.
+
+    Returns: fields, survivors, rows that wait, rows that could not become one.
+    """
+    survivor, waiting, parted = pl.int_range(sheet.height, eager=True), _none(sheet), _none(sheet)
+    together = sheet.env.context.groups
+    if mapping.merge and (together or not merging.merges_users(mapping)):
+        way = merge.fold_users if merging.merges_users(mapping) else merge.fold
+        folding = way(mapping.merge, sheet, fields, *_left_out(sheet, found))
+        fields, survivor, waiting = folding.values, folding.survivor, folding.waiting
+        parted = folding.parted
+        sheet.env.context.watch.merged(sheet, fields)
+        found += _unlike(mapping, sheet, folding) + _unmerged(mapping, folding)
+    if mapping.when_merged and together:
+        operations = {name: how for name, how in mapping.when_merged.items() if name != "keep"}
+        keys = _meeting_keys(set_, mapping, sheet, table, fields, id_column, id_values)
+        rejected, dropped = _left_out(sheet, found)
+        gone = dropped | (survivor != pl.int_range(sheet.height, eager=True))
+        folding = merge.fold_children(operations, sheet, fields, keys, rejected | waiting, gone)
+        fields, survivor = folding.values, folding.survivor.gather(survivor)
+        waiting, parted = waiting | folding.waiting, parted | folding.parted
+        sheet.env.context.watch.merged(sheet, fields)
+        found += _unmerged(mapping, folding)
+    return fields, survivor, waiting, parted
+
+
+def _left_out(sheet: Sheet, found: list[Trouble]) -> tuple[pl.Series, pl.Series]:
+    """Rows that wait for a person, and rows that are not wanted."""
     rejected = troubles.marked(found, sheet.height, troubles.REVIEW, troubles.ABORT)
     dropped = troubles.marked(found, sheet.height, troubles.SKIP)
-    return merge.fold(mapping.merge, sheet, fields, rejected & ~dropped, dropped)
+    return rejected & ~dropped, dropped
+
+
+def _meeting_keys(
+    set_: MappingSet,
+    mapping: Mapping,
+    sheet: Sheet,
+    table: Table | None,
+    fields: dict[str, Values],
+    id_column: str | None,
+    id_values: Values | None,
+) -> list[pl.Series]:
+    """In which texts rows of merged users are one: the user they are now, or a key of the target."""
+    if merging.is_own(mapping):
+        return [groups.owners(sheet.users, sheet.env.context.groups)]
+    known = {**fields, **({id_column or merging.UNNAMED: id_values} if id_values is not None else {})}
+    return [ids.key([known[name].text for name in key]) for key in merging.meetings(set_, mapping, table)]
 
 
 def _unlike(mapping: Mapping, sheet: Sheet, folding: merge.Folding) -> list[Trouble]:
     assert mapping.merge is not None  # the only caller has looked
+    secret, sensitive = (of | on for of, on in zip(secrecy.fields(mapping), secrecy.columns(mapping), strict=True))
     return [
         troubles.made(
             mask,
@@ -123,8 +215,9 @@ def _unlike(mapping: Mapping, sheet: Sheet, folding: merge.Folding) -> list[Trou
             name.removeprefix("$"),
             "merge_duplicates",
             mapping.merge.place,
-            sheet.column(name).text,
+            None if name.removeprefix("$") in secret else sheet.column(name).text,
             note="rows that look like one differ here",
+            sensitive=name.removeprefix("$") in sensitive,
         )
         for name, mask in folding.differing.items()
         if mask.any()
@@ -147,11 +240,11 @@ def _unmerged(mapping: Mapping, folding: merge.Folding) -> list[Trouble]:
 def _id(
     mapping: Mapping, sheet: Sheet, table: Table | None, found: list[Trouble], links: list[Link]
 ) -> tuple[str | None, Values | None]:
-    id_ = mapping.target.id
-    if id_.how == "fields":
+    if mapping.target.id.how == "fields":
         return None, None
-    name = str(id_.as_) if id_.as_ else (table.key[0] if table and len(table.key) == 1 else None)
-    parts = [sheet.column(column) for column in id_.columns]
+    column = identities.id_column(mapping, table)
+    name = str(column) if column else None
+    parts = [sheet.column(column) for column in identities.known_by(mapping)]
     values = _id_values(mapping, sheet, parts)
     broken = _unspoilt(ids.is_broken([part.text for part in parts]), parts)
     place, field = mapping.target.place, name or "id"
@@ -161,7 +254,7 @@ def _id(
         found.append(troubles.made(broken, troubles.REVIEW, field, "key", place, shown, note=note))
     if values.missing is not None and values.missing.any():
         asked = values.note if isinstance(values.note, pl.Series) else None
-        note = "there is no such row"
+        note = "there is no such row, or it is somebody else's"
         found.append(troubles.made(values.missing, troubles.REVIEW, field, "lookup", place, asked, note=note))
     if values.parent is not None:
         links.append(replace(values.parent, field=field))
@@ -174,9 +267,11 @@ def _id_values(mapping: Mapping, sheet: Sheet, parts: list[Values]) -> Values:
         return sheet.env.lookups.parent(id_.mapping, parts)
     if id_.how == "keep":
         return parts[0].only()
+    if id_.how == "sequence":
+        return outside.numbers(sheet)
     if id_.how == "uuid5":
         return Values(ids.uuid5(mapping.name, [part.text for part in parts]), Kind.TEXT)
-    raise WrongInput(f"mapping {mapping.name}: ids by {id_.how} cannot be made; use uuid5, keep, lookup or fields")
+    raise WrongInput(f"mapping {mapping.name}: ids by {id_.how} cannot be made here")
 
 
 def _unspoilt(mask: pl.Series, parts: list[Values]) -> pl.Series:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from migrator.mapping.custom import Function
 from migrator.mapping.outcome import Context
 from migrator.mapping.values import Values
 
@@ -31,7 +32,7 @@ class Env:
     The surroundings of one step.
 
     `labels` are the names of the columns a step gets, for its warnings; `scale` the digits behind the point that the
-    target column holds.
+    target column holds; `functions` the project's own code by `MODULE:FUNCTION`.
     """
 
     context: Context
@@ -39,6 +40,7 @@ class Env:
     lookups: Lookups | None = None
     labels: tuple[str, ...] = ()
     scale: int | None = None
+    functions: Mapping[str, Function] = field(default_factory=dict)
 
     def literal(self, value: Any) -> Any:
         """Put the plan in the place of `$plan.x`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +20,16 @@ from migrator.mapping.model import Example, Mapping, MappingSet, Place
 from migrator.mapping.outcome import FINDINGS, Context
 from migrator.mapping.schema import Kind, Schema
 from migrator.mapping.values import Values
+from migrator.mapping.watch import NOBODY, Watch
+
+
+def example_hash(purpose: str, text: str) -> str:
+    """The keyed hash of examples: they know no project's key, and `expect` must be the same everywhere."""
+    return hmac.digest(b"example", f"{len(purpose)}:{purpose}{text}".encode(), "sha256").hex()
+
 
 #: Examples belong to no plan; whatever they say lies before this.
-_CONTEXT = Context("example", "2100-01-01T00:00:00Z")
+_CONTEXT = Context("example", "2100-01-01T00:00:00Z", keyed=example_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +60,39 @@ def run(set_: MappingSet, legacy: Schema | None, target: Schema | None) -> list[
     ]
 
 
+def play(
+    set_: MappingSet,
+    mapping: Mapping,
+    example: Example,
+    legacy: Schema | None,
+    target: Schema | None,
+    watch: Watch = NOBODY,
+) -> Draft:
+    """Carry out one example as far as *fit*; *watch* looks on."""
+    table = compiler.table_of(target, mapping) if target else None
+    source, context = rows_of(mapping, example, legacy), replace(_CONTEXT, watch=watch)
+    return drafts.make(set_, mapping, source, context, Present(set_), table, target.dialect if target else "")
+
+
 def _run(
     set_: MappingSet, mapping: Mapping, example: Example, legacy: Schema | None, target: Schema | None
 ) -> ExampleResult:
-    table = compiler.table_of(target, mapping) if target else None
-    source = rows_of(mapping, example, legacy)
-    draft = drafts.make(set_, mapping, source, _CONTEXT, Present(set_), table, target.dialect if target else "")
-    sheet = draft.sheet
-    told = [troubles.findings(trouble, mapping.name, sheet.users, sheet.keys) for trouble in draft.troubles]
-    findings = pl.concat(told or [pl.DataFrame(schema=FINDINGS)])
-    reviews = findings.filter(pl.col("outcome") == "review").to_dicts()
-    skipped = troubles.marked(draft.troubles, sheet.height, troubles.SKIP).any()
-    lines = _against_reviews(example, reviews) + _against_row(example, draft, skipped=bool(skipped), reviews=reviews)
+    draft = play(set_, mapping, example, legacy, target)
+    skipped = troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP).any()
+    found = reviews(draft)
+    lines = _against_reviews(example, found) + _against_row(example, draft, skipped=bool(skipped), reviews=found)
     return ExampleResult(example.name, mapping.name, not lines, "\n".join(lines), example.place)
 
 
 # ---- reviews ----------------------------------------------------------------------------------------------------
+
+
+def reviews(draft: Draft) -> list[dict[str, Any]]:
+    """What of an example a person would have to look at, as rows of FINDINGS."""
+    sheet, name = draft.sheet, draft.mapping.name
+    told = [troubles.findings(trouble, name, sheet.users, sheet.keys) for trouble in draft.troubles]
+    findings = pl.concat(told or [pl.DataFrame(schema=FINDINGS)])
+    return findings.filter(pl.col("outcome") == "review").to_dicts()
 
 
 def _against_reviews(example: Example, reviews: list[dict[str, Any]]) -> list[str]:
@@ -103,7 +128,7 @@ def _against_row(example: Example, draft: Draft, *, skipped: bool, reviews: list
         return []
     if skipped:
         return ["the row was skipped"]
-    made = _values(draft)
+    made = values(draft)
     lines = []
     for name, wanted in example.expect.items():
         if name not in made:
@@ -115,7 +140,7 @@ def _against_row(example: Example, draft: Draft, *, skipped: bool, reviews: list
     return lines
 
 
-def _values(draft: Draft) -> dict[str, Values]:
+def values(draft: Draft) -> dict[str, Values]:
     """Each field's value: in the words of the mapping where it is JSON, else as it would be written."""
     made = {}
     for name in draft.frame.columns:

@@ -10,6 +10,7 @@ import polars as pl
 
 from migrator.mapping import jsons, moments
 from migrator.mapping import values as columns
+from migrator.mapping.arithmetic import has_places
 from migrator.mapping.schema import Column, Kind
 from migrator.mapping.transforms.times import days_of
 from migrator.mapping.values import Values
@@ -19,6 +20,7 @@ _NUMBER = r"\A-?(0|[1-9][0-9]*)(\.[0-9]+)?\z"
 _UUID = r"(?i)\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\z"
 _TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?\z"
 _NUL_IN_JSON = r"(\A|[^\\])(\\\\)*\\u0000"
+_GREATEST = 2**63 - 1  # of our own whole numbers, also where the column would take greater ones
 _FLOAT_DIGITS = 15  # what a binary float of 64 bits gives back unchanged
 
 Fit = Callable[[Values, Column, str], tuple[pl.Series, str]]
@@ -31,12 +33,22 @@ def fit(values: Values, column: Column, dialect: str) -> Values:
     Args:
         dialect: Of the target: SQLite holds decimals as binary floats.
     """
-    made, complaint = _FITS[column.kind](values, column, dialect)
+    made, complaint = _as_fine(*_FITS[column.kind](values, column, dialect), column)
     typed = made.cast(columns.dtype_of(column.kind)) if made.dtype == pl.Null else made
     kept = replace(values.only(), values=typed, kind=column.kind)
     if made.null_count() == values.values.null_count():  # no step makes a value of null
         return kept
     return kept.fails(values.values.is_not_null() & made.is_null(), complaint)
+
+
+def _as_fine(made: pl.Series, complaint: str, column: Column) -> tuple[pl.Series, str]:
+    """Keep the times that the column holds to the last microsecond; the database would round them."""
+    if column.scale is None or not isinstance(made.dtype, pl.Datetime):
+        return made, complaint
+    coarse = columns.is_true(made.dt.microsecond() % 10 ** (6 - column.scale) != 0)
+    if not coarse.any():
+        return made, complaint
+    return columns.blank(made, coarse), f"{column.declared} keeps {column.scale} digits of a second, and it has more"
 
 
 def nothing(values: Values, column: Column) -> pl.Series | None:
@@ -47,7 +59,6 @@ def nothing(values: Values, column: Column) -> pl.Series | None:
 
 
 def _whole(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    limit = 2 ** (column.bits - 1)
     if values.kind is Kind.INTEGER:
         number = values.values
     elif values.kind in (Kind.DECIMAL, Kind.BOOLEAN, Kind.FLOAT):
@@ -57,9 +68,13 @@ def _whole(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str
     else:
         text = values.text
         number = columns.blank(text, ~columns.is_true(text.str.contains(_WHOLE))).cast(pl.Int64, strict=False)
-    if column.bits < 64:
-        number = columns.blank(number, ~columns.is_true((number >= -limit) & (number < limit)))
-    return number, f"it is no whole number of {column.bits} bits"
+    if column.unsigned or column.bits < 64:
+        least, most = (
+            (0, 2**column.bits - 1) if column.unsigned else (-(2 ** (column.bits - 1)), 2 ** (column.bits - 1) - 1)
+        )
+        within = (number >= least) & (number <= min(most, _GREATEST))
+        number = columns.blank(number, ~columns.is_true(within))
+    return number, f"it is no whole number of {column.bits} bits{' without a sign' if column.unsigned else ''}"
 
 
 def _decimal(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
@@ -67,7 +82,7 @@ def _decimal(values: Values, column: Column, dialect: str) -> tuple[pl.Series, s
     good = pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(number))
     scale = 0 if column.scale is None and column.precision is not None else column.scale
     if scale is not None and scale < 18:
-        good = good & _has_scale(number, scale)
+        good = good & has_places(number, scale)
     if column.precision is not None:
         before = column.precision - (scale or 0)
         good = (
@@ -79,11 +94,6 @@ def _decimal(values: Values, column: Column, dialect: str) -> tuple[pl.Series, s
         good = good & _survives_float(number)
     declared = column.declared or "the column"
     return columns.blank(number, ~columns.is_true(good)), f"it does not fit into {declared} without losing digits"
-
-
-def _has_scale(number: pl.Series, scale: int) -> pl.Series:
-    # by casts: round() raises for the whole column where a value next to the limit is rounded up
-    return number.cast(pl.Decimal(38, scale), strict=False).cast(columns.NUMBER, strict=False) == number
 
 
 def _float(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
@@ -101,7 +111,7 @@ def _exact(values: Values) -> pl.Series:
 
 def _survives_float(number: pl.Series) -> pl.Series:
     largest = number.abs().max()
-    if largest is None or (largest < 10**10 and _has_scale(number, 4).all()):  # type: ignore[operator]  # a Decimal
+    if largest is None or (largest < 10**10 and has_places(number, 4).all()):  # type: ignore[operator]  # a Decimal
         return pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(number))
     digits = columns.text(number).str.replace_all(r"[-.]", "").str.strip_chars("0")
     return digits.str.len_bytes() <= _FLOAT_DIGITS
@@ -150,15 +160,21 @@ def _text(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]
     if values.kind is Kind.BINARY:
         return _none(values), "it is binary, and the column is text"
     text = values.text
-    good = ~text.str.contains("\x00", literal=True)
-    complaint = "it holds a NUL character"
-    if column.length is not None:
+    good, complaint = ~_has_nul(text), "it holds a NUL character"
+    if column.length is not None and columns.is_true(text.str.len_bytes() > column.length).any():
         long = text.str.len_chars() > column.length
         if long.any():
             good, complaint = good & ~long, f"it is longer than {column.length} characters"
     if column.declared.lower().startswith(("char(", "character(", "bpchar")):
         good = good & ~text.str.ends_with(" ")  # the database pads with blanks and gives back none
     return _only(text, good), complaint
+
+
+def _has_nul(text: pl.Series) -> pl.Series:
+    """Where a text holds a NUL; almost never, so that one look at all texts together is enough."""
+    if not columns.is_true(text.str.join("").str.contains("\x00", literal=True)).any():
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(text))
+    return text.str.contains("\x00", literal=True)
 
 
 def _enum(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from migrator.errors import Refused
-from migrator.mapping import fit, rules, troubles
+from migrator.mapping import fit, rules, secrecy, troubles
 from migrator.mapping import values as columns
 from migrator.mapping.draft import Draft
 from migrator.mapping.model import UNSET, Place, Rule
@@ -44,6 +44,7 @@ def _fitted(draft: Draft, name: str, values: Values, rule: Rule | None, table: T
     empty = fit.nothing(fitted, column)
     if empty is not None:
         _complain_of_nulls(draft, name, empty, values, rule, place)
+    draft.sheet.env.context.watch.fitted(draft.sheet, str(name), fitted)
     return fitted.values
 
 
@@ -54,15 +55,16 @@ def _unfit(
     failed = fitted.failed
     assert failed is not None  # the only caller has looked
     place = rule.place if rule else draft.mapping.target.place
-    sensitive = rule is not None and rules.is_sensitive(rule)
+    sensitive = rule is not None and secrecy.is_sensitive(name, rule, draft.sheet.rules)
+    secret = rule is not None and secrecy.is_secret(name, rule, draft.sheet.rules)
     action = rule.on_error if rule else "review"
-    shown, note = values.text, fitted.note
+    shown, note = None if secret else rules.shown(values), fitted.note
     if action != "use" or rule is None:
         outcome = action if action != "use" else troubles.REVIEW
         draft.troubles.append(troubles.made(failed, outcome, name, "fit", place, shown, None, note, sensitive))
         return fitted
     instead = rule.default if rule.use is None and rule.default is not UNSET else rule.use
-    told = columns.literal_text(instead)
+    told = None if secret else columns.literal_text(instead)
     draft.troubles.append(troubles.made(failed, troubles.WARNING, name, "fit", place, shown, told, note, sensitive))
     again = fit.fit(columns.put(values, failed, instead), column, dialect)
     if again.failed is not None:

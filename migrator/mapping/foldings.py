@@ -38,9 +38,9 @@ def unnest(frame: pl.DataFrame, how: Unnest) -> tuple[pl.DataFrame, list[pl.Data
         The new rows, numbered by `__new`, and faults (by `__new`) of rows whose text could not be parsed: such a row
         stays one row, without parts.
     """
-    given = columns.text(frame[str(how.column)])
-    parts = _separated(given, how.separator) if how.separator is not None else _parsed(given, how.parse or "json")
-    broken = given.is_not_null() & parts.is_null()
+    given = columns.readable(frame[str(how.column)])
+    parts = _separated(given, how) if how.separator is not None else _parsed(given, how.parse or "json")
+    broken = frame[str(how.column)].is_not_null() & parts.is_null()
     told = frame.with_columns(parts.alias("__parts"), broken.alias("__broken"))
     some = told.filter(pl.col("__broken") | (pl.col("__parts").list.len() > 0))
     names = {"key": how.key or "__part_key", "part": str(how.as_)}
@@ -53,14 +53,13 @@ def unnest(frame: pl.DataFrame, how: Unnest) -> tuple[pl.DataFrame, list[pl.Data
         flat = flat.with_columns(pl.col("__place").alias(str(how.position)))
     flat = flat.with_row_index("__new").with_columns(pl.col("__new").cast(pl.Int64))
     bad = flat.filter("__broken").with_columns(pl.col("__new").alias("__row"))
-    found = faults.of(
-        bad, str(how.column), "unnest", bad[str(how.column)].cast(pl.String), "it cannot be read in parts"
-    )
+    found = faults.of(bad, str(how.column), "unnest", columns.text(bad[str(how.column)]), "it cannot be read in parts")
     return flat.drop("__broken", "__place", "__part_key", strict=False), found
 
 
-def _separated(given: pl.Series, separator: str) -> pl.Series:
-    split = given.str.split(separator)
+def _separated(given: pl.Series, how: Unnest) -> pl.Series:
+    cut = pl.col("given").str.split(str(how.separator), literal=not how.regex)
+    split = given.alias("given").to_frame().select(cut).to_series()
     frame = split.alias("parts").to_frame().with_row_index("row").explode("parts")
     full = frame.filter(pl.col("parts").str.strip_chars() != "")
     item = pl.struct(pl.lit(None, dtype=pl.String).alias("key"), pl.col("parts").alias("part"))

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from migrator.mapping import foldings, ids, jsons, uses
+from migrator.mapping import faults, foldings, ids, jsons, uses
 from migrator.mapping import values as columns
 from migrator.mapping.joins import Reading
 from migrator.mapping.model import Example, Join, Mapping, Unnest
 from migrator.mapping.outcome import SourceRows
+from migrator.mapping.people import with_everybody
 from migrator.mapping.schema import Kind, Schema
 
 _USER = "example"
@@ -26,6 +27,7 @@ def rows_of(mapping: Mapping, example: Example, legacy: Schema | None) -> Source
     Columns stand under their names, a one-row join or pivot as a map, a `many` join as a list of maps; in a grouped
     source a column may be a list. `null_if` is applied, `where` is not.
     """
+    legacy = legacy and with_everybody(legacy)
     known = legacy or Schema("")
     table = (
         {name: column.kind for name, column in known.tables[str(mapping.source.table)].columns.items()}
@@ -122,8 +124,10 @@ def _unnested(frame: pl.DataFrame, how: Unnest | None, given: MappingOf[str, Any
     """The parts of an unnest may be given as they come out of it; else what is given is taken apart."""
     if how is None or how.as_ in given or how.column not in frame.columns:
         return frame
-    made, _ = foldings.unnest(frame.drop(str(how.as_), strict=False).with_columns(__row=pl.lit(0)), how)
-    return made.drop("__row", "__new").head(1)
+    made_names = [str(name) for name in (how.as_, how.key, how.position) if name]
+    whole = frame.drop(made_names, strict=False).with_columns(pl.lit(0, pl.Int64).alias("__row"))
+    parts, found = foldings.unnest(whole, how)
+    return faults.put(parts.head(1), found).drop("__row", "__new")
 
 
 def _keyed(frame: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:

@@ -12,12 +12,15 @@ from migrator.mapping import faults, ids, pivots, predicates, uses
 from migrator.mapping import values as columns
 from migrator.mapping.model import Join, Predicate
 from migrator.mapping.outcome import Context
+from migrator.mapping.people import People, named
 from migrator.mapping.query import Among, Query
 from migrator.mapping.schema import Schema, Table
 from migrator.mapping.values import Values
 
 Fetch = Callable[[Query], pl.DataFrame]
 Count = Callable[[Query], int]
+#: In joined rows: whose each is, where they are joined by user.
+_OWNER = "__owner"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +33,7 @@ class Reading:
     context: Context | None
     read_names: Collection[str] = ()
     count: Count | None = None
+    people: People | None = None  # only a join by user needs them
 
     def rows(self, name: str, wanted: Collection[str], where: Predicate, among: Among | None) -> pl.DataFrame:
         """Read *wanted* columns of the rows for which *where* holds; `null_if` comes first."""
@@ -38,6 +42,17 @@ class Reading:
         tests = predicates.pushed(where, table, self.null_if, self.context)
         frame = self.nulled(self.fetch(Query(name, tuple(str(column) for column in needed), tests, among)))
         return frame.filter(self.mask(where, frame))
+
+    def joined(
+        self, name: str, join: Join, wanted: Collection[str], where: Predicate, among: Among | None
+    ) -> pl.DataFrame:
+        """Read rows of one table of *join*; where it goes by user, say whose each is."""
+        if join.user is None or self.people is None:
+            return self.rows(name, wanted, where, among)
+        rows = self.rows(name, [str(join.user), *wanted], where, among)
+        whose = named(self.people.users, name, join.user_of)
+        owners = self.people.users_of(whose, columns.text(rows[str(join.user)]))
+        return rows.with_columns(owners.alias(_OWNER))
 
     def nulled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Make null of every value that `null_if` names."""
@@ -70,6 +85,8 @@ class OfFrame:
 def _nulled(series: pl.Series, meant: list[str]) -> pl.Series:
     if series.dtype in (pl.String, pl.Null):
         hit = series.cast(pl.String).is_in(meant)
+    elif series.dtype == pl.Binary:
+        hit = series.is_in([text.encode() for text in meant])
     else:
         numbers = columns.parse_numbers(pl.Series(meant, dtype=pl.String)).drop_nulls()
         if not len(numbers) or not series.dtype.is_numeric():
@@ -94,7 +111,7 @@ def attach(
     if not wanted:
         return frame, []
     if join.pivot:
-        return pivots.attach(frame, join, wanted, reading, None if everything else among(frame, join, reading.legacy))
+        return pivots.attach(frame, join, wanted, reading, None if everything else among(frame, join, reading))
     table = reading.legacy.tables[join.tables[0]]
     rows = _joined_rows(frame, join, wanted, reading, table, everything=everything)
     left, right = matched(frame, rows, join)
@@ -119,7 +136,7 @@ def _joined_rows(
     order = join.keep[1] if join.keep else join.order
     needed = [*(theirs for theirs, _ in join.match), *wanted, *table.key, *([order] if order else [])]
     parts = [
-        reading.rows(name, needed, join.where, None if everything else among(frame, join, reading.legacy))
+        reading.joined(name, join, needed, join.where, None if everything else among(frame, join, reading))
         for name in join.tables
     ]
     rows = stacked(parts)
@@ -143,9 +160,12 @@ def stacked(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.DataFrame(made)
 
 
-def among(frame: pl.DataFrame, join: Join, legacy: Schema) -> Among:
+def among(frame: pl.DataFrame, join: Join, reading: Reading) -> Among:
     """Say which rows of the other table are wanted: by an indexed column where there is one."""
-    table = legacy.tables[join.tables[0]]
+    if join.user is not None and reading.people is not None:
+        whose = named(reading.people.users, join.tables[0], join.user_of)
+        return Among(str(join.user), reading.people.records_of(whose, frame["__user"].unique()))
+    table = reading.legacy.tables[join.tables[0]]
     leading = {index[0] for index in (table.key, *table.uniques, *table.indexes) if index}
     theirs, ours = next((pair for pair in join.match if pair[0] in leading), join.match[0])
     return Among(str(theirs), _askable(frame[str(ours)].drop_nulls().unique()))
@@ -155,15 +175,21 @@ def _askable(values: pl.Series) -> pl.Series:
     return values if values.dtype == pl.Int64 else columns.text(values)
 
 
+def pairs(join: Join) -> tuple[tuple[str, str], ...]:
+    """(column of the joined rows, column of the frame): what must be equal."""
+    return join.match if join.user is None else ((_OWNER, "__user"),)
+
+
 def matched(frame: pl.DataFrame, rows: pl.DataFrame, join: Join) -> tuple[pl.Series, pl.Series]:
     """The keys of both sides in one type; null where a part is null, which matches nothing."""
-    if len(join.match) == 1:
-        theirs, ours = join.match[0]
+    match = pairs(join)
+    if len(match) == 1:
+        theirs, ours = match[0]
         left, right = frame[str(ours)], rows[str(theirs)]
         if left.dtype == right.dtype == pl.Int64:
             return left, right
-    lefts = [columns.text(frame[str(ours)]) for _, ours in join.match]
-    rights = [columns.text(rows[str(theirs)]) for theirs, _ in join.match]
+    lefts = [columns.text(frame[str(ours)]) for _, ours in match]
+    rights = [columns.text(rows[str(theirs)]) for theirs, _ in match]
     return ids.key(lefts), ids.key(rights)
 
 

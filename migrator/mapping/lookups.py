@@ -29,19 +29,26 @@ class Anchors:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InBatch:
-    """Look up among the rows of the batch; *users* are those of the rows that ask."""
+    """
+    Look up among the rows of the batch; *users* are those of the rows that ask.
+
+    *by_user*: mappings with one row per user, found by the user himself because the rows that ask name him otherwise.
+    """
 
     anchors: Mapping[str, Anchors]
     references: Mapping[str, pl.DataFrame]
     users: pl.Series
+    by_user: frozenset[str] = frozenset()
 
     def of(self, users: pl.Series) -> InBatch:
         """Return the same for other rows."""
-        return InBatch(self.anchors, self.references, users)
+        return InBatch(self.anchors, self.references, users, self.by_user)
 
     def parent(self, mapping: str, parts: Sequence[Values]) -> Values:
         """The ids of rows of the same users in another mapping; a row of somebody else is not found."""
         asked = ids.key([part.text for part in parts])
+        if mapping in self.by_user:
+            asked = columns.blank(self.users, asked.is_null())
         if mapping not in self.anchors:
             return Values(_no_text(len(asked)), Kind.TEXT, missing=asked.is_not_null(), note=asked)
         anchors = self.anchors[mapping]
@@ -109,6 +116,8 @@ def computed(set_: MappingSet, mapping: str, parts: Sequence[Values]) -> Values:
         return parts[0].only()
     if id_.how == "lookup" and id_.mapping:
         return computed(set_, id_.mapping, parts)
+    if id_.how == "sequence":  # some number or other: which one, the target decides
+        return columns.literal(1, len(parts[0]))
     raise WrongInput(f"mapping {mapping} makes its ids by {id_.how}; they cannot be looked up")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from migrator.mapping import troubles
+from migrator.mapping import secrecy, troubles
 from migrator.mapping import values as columns
 from migrator.mapping.draft import Draft
 from migrator.mapping.schema import Table
@@ -30,6 +30,8 @@ def _meet(draft: Draft, drafts: Sequence[Draft], names: Sequence[str], rule: str
         return
     sharing = [one for one in drafts if set(names) <= set(one.frame.columns)]
     rows = pl.concat([_rows(one, place, names) for place, one in enumerate(sharing)])
+    if len(names) == 1 and rows[str(names[0])].n_unique() == rows.height:  # as it should be
+        return
     met = rows.filter(pl.struct(*names).is_duplicated())
     new = [place for place, one in enumerate(sharing) if one is draft]
     if not met.height:
@@ -41,7 +43,13 @@ def _meet(draft: Draft, drafts: Sequence[Draft], names: Sequence[str], rule: str
 
 
 def _rows(draft: Draft, place: int, names: Sequence[str]) -> pl.DataFrame:
-    here = ~draft.folded & ~troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP)
+    # rows that are one, and wait for one of them, are not two that meet
+    here = (
+        ~draft.folded
+        & ~draft.stays
+        & ~draft.parted
+        & ~troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP)
+    )
     frame = draft.frame.select(
         pl.lit(place).alias("draft"),
         pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
@@ -62,8 +70,8 @@ def _tell(draft: Draft, part: pl.DataFrame, names: Sequence[str], rule: str) -> 
     texts = pl.Series([None], dtype=pl.String).new_from_index(0, height).scatter(part["row"], note)
     where = draft.mapping.fields.get(field)
     place = where.place if where else draft.mapping.target.place
-    sensitive = where is not None and where.sensitive
-    shown = columns.text(draft.frame[field])
+    secret, sensitive = secrecy.fields(draft.mapping)
+    shown = None if field in secret else columns.text(draft.frame[field])
     draft.troubles.append(
-        troubles.made(mask, troubles.REVIEW, field, rule, place, shown, None, texts, sensitive=sensitive)
+        troubles.made(mask, troubles.REVIEW, field, rule, place, shown, None, texts, sensitive=field in sensitive)
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from migrator.errors import WrongInput
-from migrator.mapping import aggregates, ids, jsons
+from migrator.mapping import aggregates, fit, groups, ids, jsons, merging
 from migrator.mapping import values as columns
 from migrator.mapping.model import Merge
-from migrator.mapping.schema import Kind
+from migrator.mapping.schema import Column, Kind
 from migrator.mapping.sheet import Sheet
 from migrator.mapping.values import Values
 
@@ -21,12 +22,13 @@ class Folding:
     Rows after the merge.
 
     `survivor` is each row's row number, or that of the row it was folded into; `waiting` are rows whose group has one
-    that is rejected: adding up the others would give a wrong sum. `differing` names rows whose review_if_different
+    that is rejected: adding up the others would give a wrong sum. `parted` are all rows of such a group. `differing` names rows whose review_if_different
     columns do not agree, per column.
     """
 
     survivor: pl.Series
     waiting: pl.Series
+    parted: pl.Series
     values: dict[str, Values]
     differing: dict[str, pl.Series]
 
@@ -38,66 +40,138 @@ class Folding:
 
 def fold(merge: Merge, sheet: Sheet, values: dict[str, Values], rejected: pl.Series, dropped: pl.Series) -> Folding:
     """
-    Fold rows of one user that agree in all `match` columns; nulls never agree.
+    Fold rows of one user that agree in all `match` columns; nulls never agree. Users who merged are one user.
 
     Args:
         values: The fields before *fit*.
         rejected: Rows that wait for a person. dropped: rows that are not wanted and take no part.
     """
-    groups = _groups(merge, sheet, rejected, dropped)
-    ranked = groups.sort("group", "rank", "row")
-    survivors = ranked.group_by("group", maintain_order=True).agg(pl.first("row").alias("survivor"), pl.col("row"))
-    flat = survivors.explode("row")
-    differing = _differing(merge, sheet, flat)
-    waiting = _scattered(_groups_of(groups, rejected, ranked), sheet.height)
-    apart = waiting.gather(flat["row"]) | rejected.gather(flat["row"])
+    frame = pl.DataFrame(
+        {
+            "row": pl.int_range(sheet.height, eager=True),
+            "user": groups.owners(sheet.users, sheet.env.context.groups),
+            "match": ids.key([sheet.column(name).text for name in merge.match]),
+            "by": rank_by(merge, sheet).values,
+        }
+    )
+    paired = frame.filter(~dropped).filter(pl.col("match").is_not_null(), pl.struct("user", "match").is_duplicated())
+    ranked = in_order(paired, merge).select("row", pl.struct("user", "match").rank("dense").alias("group"))
+    return _folded(_ranked(ranked), sheet, values, merge.fields, rejected, merge.review_if_different)
+
+
+def fold_users(
+    merge: Merge, sheet: Sheet, values: dict[str, Values], rejected: pl.Series, dropped: pl.Series
+) -> Folding:
+    """
+    Fold the rows of users who merge: who that is was decided when the plan was made, and so was who survives.
+
+    Where the one who should survive has no row any more, the next by `keep` does.
+    """
+    together = sheet.env.context.groups
+    owners = groups.owners(sheet.users, together)
+    frame = pl.DataFrame(
+        {
+            "row": pl.int_range(sheet.height, eager=True),
+            "group": owners,
+            "first": owners == sheet.users,
+            "by": rank_by(merge, sheet).values,
+        }
+    )
+    paired = frame.filter(~dropped).filter(pl.col("group").is_in(_leaders(together)))
+    ranked = in_order(paired, merge).sort("first", descending=True, maintain_order=True)
+    return _folded(_ranked(ranked.select("row", "group")), sheet, values, merge.fields, rejected)
+
+
+def fold_children(
+    operations: Mapping[str, str],
+    sheet: Sheet,
+    values: dict[str, Values],
+    keys: Sequence[pl.Series],
+    rejected: pl.Series,
+    dropped: pl.Series,
+) -> Folding:
+    """
+    Fold rows of users who merged where they would be one row of the target (`when_merged`).
+
+    The row of the user who survives stays; where there is none, the first in the order of the rows.
+
+    Args:
+        keys: Texts per row; two rows of different users with one text in one of them are one.
+        rejected, dropped: as for `fold`.
+    """
+    together = sheet.env.context.groups
+    owners = groups.owners(sheet.users, together)
+    frame = pl.DataFrame(
+        {"row": pl.int_range(sheet.height, eager=True), "owner": owners, "user": sheet.users}
+    ).with_columns(key.alias(f"key {place}") for place, key in enumerate(keys))
+    some = frame.filter(~dropped).filter(pl.col("owner").is_in(_leaders(together)))
+    clusters = [cluster for place in range(len(keys)) for cluster in _clusters(some, f"key {place}")]
+    numbered = [
+        {"row": row, "group": number} for number, rows in enumerate(groups.components(clusters)) for row in rows
+    ]
+    ranked = pl.DataFrame(numbered, schema={"row": pl.Int64, "group": pl.Int64}).join(some, on="row")
+    # two rows of one user that meet are no matter of the merge: they go to a person like any others
+    ranked = ranked.filter(pl.col("user").is_unique().all().over("group"))
+    ranked = ranked.with_columns((pl.col("owner") == pl.col("user")).alias("first"))
+    ordered = ranked.sort("first", "row", descending=[True, False], maintain_order=True)
+    return _folded(_ranked(ordered.select("row", "group")), sheet, values, operations, rejected)
+
+
+def rank_by(merge: Merge, sheet: Sheet) -> Values:
+    """What `keep` compares."""
+    how, column = merge.keep
+    if how in ("most_recent", "oldest"):
+        return sheet.column(column)
+    if how == "most_complete":
+        some = pl.exclude("__user", "__key", "__faults").is_not_null()
+        return columns.of(sheet.frame.select(pl.sum_horizontal(some).cast(pl.Int64)).to_series())
+    raise WrongInput(f"mapping {sheet.name}: merge_duplicates cannot keep by {how}; use oldest or most_recent")
+
+
+def in_order(frame: pl.DataFrame, merge: Merge) -> pl.DataFrame:
+    """Sort rows by their column `by`, so that who survives comes first; rows without one come last, ties stay."""
+    backwards = merge.keep[0] in ("most_recent", "most_complete")
+    return frame.sort("by", descending=backwards, nulls_last=True, maintain_order=True)
+
+
+def _leaders(together: Mapping[str, str]) -> pl.Series:
+    return pl.Series(sorted(set(together.values())), dtype=pl.String).implode()
+
+
+def _clusters(frame: pl.DataFrame, key: str) -> list[list[int]]:
+    met = frame.drop_nulls(key).group_by("owner", key, maintain_order=True).agg("row")
+    return met.filter(pl.col("row").list.len() > 1)["row"].to_list()
+
+
+def _ranked(ordered: pl.DataFrame) -> pl.DataFrame:
+    """`survivor` and `row`: all rows that have a partner, group by group, in the order of survival."""
+    survivors = ordered.group_by("group", maintain_order=True).agg(pl.first("row").alias("survivor"), pl.col("row"))
+    return survivors.explode("row").select("survivor", "row")
+
+
+def _folded(
+    flat: pl.DataFrame,
+    sheet: Sheet,
+    values: dict[str, Values],
+    operations: Mapping[str, str],
+    rejected: pl.Series,
+    review_if_different: Sequence[str] = (),
+) -> Folding:
+    differing = _differing(review_if_different, sheet, flat)
+    broken = flat.filter(rejected.gather(flat["row"]))["survivor"].unique()
+    parted = _scattered(flat.filter(pl.col("survivor").is_in(broken.implode()))["row"], sheet.height)
+    apart = parted.gather(flat["row"])
     for mask in differing.values():
         apart = apart | mask.gather(flat["row"])
     together = flat.filter(~apart)
     survivor = pl.int_range(sheet.height, eager=True).scatter(together["row"], together["survivor"])
-    merged = values | {name: _merged(values[name], how, together, name) for name, how in merge.fields.items()}
-    return Folding(survivor, waiting & ~rejected, merged, differing)
+    merged = values | {name: _merged(values[name], how, together, name) for name, how in operations.items()}
+    return Folding(survivor, parted & ~rejected, parted, merged, differing)
 
 
-def _groups(merge: Merge, sheet: Sheet, rejected: pl.Series, dropped: pl.Series) -> pl.DataFrame:
-    """`row`, `group`, `rank` (0 survives) of the rows that have a partner."""
-    parts = [sheet.column(name).text for name in merge.match]
-    frame = pl.DataFrame(
-        {
-            "row": pl.int_range(sheet.height, eager=True),
-            "user": sheet.users,
-            "match": ids.key(parts),
-            "by": _rank_by(merge, sheet),
-            "dropped": dropped,
-        }
-    )
-    some = frame.filter(~pl.col("dropped") & pl.col("match").is_not_null())
-    paired = some.filter(pl.struct("user", "match").is_duplicated())
-    backwards = merge.keep[0] in ("most_recent", "most_complete")
-    ordered = paired.sort("by", descending=backwards, nulls_last=True, maintain_order=True)
-    return ordered.with_columns(
-        pl.struct("user", "match").rank("dense").alias("group"),
-        pl.int_range(pl.len()).over("user", "match").alias("rank"),
-    )
-
-
-def _rank_by(merge: Merge, sheet: Sheet) -> pl.Series:
-    how, column = merge.keep
-    if how in ("most_recent", "oldest"):
-        return sheet.column(column).values
-    if how == "most_complete":
-        return sheet.frame.select(pl.sum_horizontal(pl.all().is_not_null())).to_series()
-    raise WrongInput(f"mapping {sheet.name}: merge_duplicates cannot keep by {how}; use oldest or most_recent")
-
-
-def _groups_of(groups: pl.DataFrame, rejected: pl.Series, ranked: pl.DataFrame) -> pl.Series:
-    broken = groups.filter(rejected.gather(groups["row"]))["group"]
-    return ranked.filter(pl.col("group").is_in(broken.implode()))["row"]
-
-
-def _differing(merge: Merge, sheet: Sheet, flat: pl.DataFrame) -> dict[str, pl.Series]:
+def _differing(names: Sequence[str], sheet: Sheet, flat: pl.DataFrame) -> dict[str, pl.Series]:
     found = {}
-    for name in merge.review_if_different:
+    for name in names:
         told = flat.with_columns(sheet.column(name).text.gather(flat["row"]).alias("value"))
         rows = told.filter(pl.col("value").n_unique().over("survivor") > 1)["row"]
         found[name] = _scattered(rows, sheet.height)
@@ -113,35 +187,60 @@ def _merged(values: Values, how: str, together: pl.DataFrame, name: str) -> Valu
     if not together.height:
         return values
     rows = pl.DataFrame({"survivor": together["survivor"], "value": values.values.gather(together["row"])})
-    if how == "sum":
+    if how in merging.NUMBERS:
         return _summed(values, rows)
-    one = _one(how, values, name)
-    made = rows.group_by("survivor", maintain_order=True).agg(one.alias("value"))
+    if how in merging.TRUTHS:
+        return _judged(values, rows, how)
+    if how in merging.LISTS:
+        return _listed(values, rows, how)
+    made = rows.group_by("survivor", maintain_order=True).agg(_one(how).alias("value"))
     return replace(values, values=_set(values.values, made["survivor"], made["value"]))
 
 
-def _one(how: str, values: Values, name: str) -> pl.Expr:
+def _one(how: str) -> pl.Expr:
     value = pl.col("value")
     some = value.drop_nulls()
     if how in ("min", "max"):
         return value.min() if how == "min" else value.max()
-    if how in ("any", "all") and values.kind is Kind.BOOLEAN:
-        said = some.any() if how == "any" else some.all()
-        return pl.when(value.count() > 0).then(said)
-    if how in ("first_not_null", "most_recent"):  # rows stand in the order of survival
-        return some.first()
     if how == "longest":
         return some.sort_by(some.cast(pl.String).str.len_chars(), descending=True, maintain_order=True).first()
-    if how in ("union", "append") and values.kind is Kind.JSON:
-        return some.map_batches(lambda texts: _joined(texts, distinct=how == "union"), pl.String, returns_scalar=True)
-    raise WrongInput(f"merge_duplicates: field {name} cannot be merged by {how}")
+    return some.first()  # first_not_null and most_recent: rows stand in the order of survival
 
 
-def _joined(texts: pl.Series, *, distinct: bool) -> pl.Series:
-    items = [item for text in texts.to_list() for item in _items(text)]
+def _judged(values: Values, rows: pl.DataFrame, how: str) -> Values:
+    """Say whether any, or all, of the values are true; null where none is known."""
+    said = fit.fit(replace(values.only(), values=rows["value"], bad=None), Column("", Kind.BOOLEAN), "")
+    truth = pl.col("truth").drop_nulls()
+    told = rows.with_columns(
+        said.values.alias("truth"), (pl.col("value").is_not_null() & said.values.is_null()).alias("odd")
+    )
+    made = told.group_by("survivor", maintain_order=True).agg(
+        pl.when(truth.len() > 0).then(truth.any() if how == "any" else truth.all()).alias("truth"), pl.col("odd").any()
+    )
+    as_text = made["truth"].cast(pl.Int64) if values.kind is Kind.INTEGER else made["truth"].cast(pl.String)
+    new = made["truth"] if values.kind is Kind.BOOLEAN else as_text
+    done = replace(values, values=_set(values.values, made["survivor"], new))
+    odd = made.filter("odd")["survivor"]
+    return done.fails(_scattered(odd, len(values)), "it is neither true nor false") if len(odd) else done
+
+
+def _listed(values: Values, rows: pl.DataFrame, how: str) -> Values:
+    """Put lists one behind the other; what is no list is a list of one."""
+    lists = rows.drop_nulls("value").group_by("survivor", maintain_order=True).agg(pl.col("value").cast(pl.String))
+    made = [_joined(texts, distinct=how == "union") for texts in lists["value"].to_list()]
+    done = replace(values, values=_set(values.values, lists["survivor"], pl.Series(made, dtype=pl.String)))
+    odd = lists["survivor"].filter(pl.Series([text is None for text in made], dtype=pl.Boolean))
+    return done.fails(_scattered(odd, len(values)), "it is no JSON") if len(odd) else done
+
+
+def _joined(texts: Sequence[str], *, distinct: bool) -> str | None:
+    try:
+        items = [item for text in texts for item in _items(text)]
+    except (ValueError, RecursionError):
+        return None
     if distinct:
         items = [item for place, item in enumerate(items) if item not in items[:place]]
-    return pl.Series([jsons.write(items)])
+    return jsons.write(items)
 
 
 def _items(text: str) -> list[object]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
+from migrator.mapping.custom import Function
+
 Literal: TypeAlias = Any  # str, int, bool, None, Decimal for a number with a point; lists and maps of these
 
 
@@ -73,15 +75,16 @@ class Test:
     """
     One test of one COLUMN.
 
-    op: in · not_in · null · not_null · gt · gte · lt · lte · same_as · matches · since · unread.
-    `in` and `not_in` hold a tuple of literals (None among them means null); `same_as` a COLUMN; `since` a day count.
+    op: in · not_in · null · not_null · gt · gte · lt · lte · same_as · matches · since · older_than · unread.
+    `in` and `not_in` hold a tuple of literals (None among them means null); `same_as` a COLUMN; `since` and `older_than` a
+    day count.
     """
 
     column: str
     op: str
     value: Any
     place: Place
-    unit: str | None = None  # since on a number: s | ms | us
+    unit: str | None = None  # since, older_than on a number: s | ms | us
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +121,18 @@ class Pivot:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Rows of other legacy tables beside each source row: one row, one of several (`keep`), `many`, or a pivot."""
+    """
+    Rows of other legacy tables beside each source row: one row, one of several (`keep`), `many`, or a pivot.
+
+    They are found by `match`, or (`user`: a column of theirs) as the rows of the same user.
+    """
 
     name: str
     tables: tuple[str, ...]
     match: tuple[tuple[str, str], ...]  # (its column, COLUMN of the source or of an earlier one-row join)
     place: Place
+    user: str | None = None
+    user_of: str | None = None  # whose key `user` holds; None = that of the people of its own database
     where: Predicate = Predicate()
     keep: tuple[str, str] | None = None  # (most_recent | oldest, column)
     many: bool = False
@@ -148,6 +157,7 @@ class Unnest:
     column: str
     as_: str
     separator: str | None = None
+    regex: bool = False  # the separator is a pattern
     parse: str | None = None  # json | php
     key: str | None = None
     position: str | None = None
@@ -155,7 +165,7 @@ class Unnest:
 
 @dataclass(frozen=True, slots=True)
 class WithoutUser:
-    """Rows of nobody: left behind with a reason, or (later) moved in a wave of their own."""
+    """Rows of nobody: left behind with a reason, or moved in a wave of their own."""
 
     leave: str | None
     values: tuple[Literal, ...] = ()
@@ -164,12 +174,17 @@ class WithoutUser:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which legacy rows a mapping reads, and whose they are (`user`: the first COLUMN that is not null)."""
+    """
+    Which legacy rows a mapping reads, and whose they are (`user`: the first COLUMN that is not null).
+
+    `user_of`: whose key `user` holds, one of the names in set.yaml; None = that of the people of its own database.
+    """
 
     table: str
     key: tuple[str, ...]
     user: tuple[str, ...]
     place: Place
+    user_of: str | None = None
     where: Predicate = Predicate()
     null_if: tuple[Literal, ...] = ()
     joins: dict[str, Join] = field(default_factory=dict)  # in order; a `through` user is a one-row join named so
@@ -296,11 +311,17 @@ class Id:
 
 @dataclass(frozen=True, slots=True)
 class OnConflict:
-    """What to do where a row with these columns is already in the target."""
+    """
+    What to do where a row with these columns is already in the target.
+
+    `leave`: columns ("*": all of them) of a row that was found which are neither written nor compared, where the found
+    row is as the predicate says; its COLUMNs are columns of the target. `newer`: the column that says which is newer.
+    """
 
     match: tuple[str, ...]
-    action: str = "review"
+    action: str = "review"  # skip · skip_if_equal · update · update_if_newer · fill_nulls
     leave: dict[str, Predicate | None] = field(default_factory=dict)
+    newer: str | None = None  # update_if_newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +343,23 @@ class Merge:
     fields: dict[str, str]
     place: Place
     review_if_different: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """
+    Rows that are not wanted in the new system, or not without a person: where `when` holds, all but one of those that
+    agree in `duplicates`, or those whose `invalid` fields failed.
+    """
+
+    name: str
+    action: str  # drop | archive | hold
+    reason: str
+    place: Place
+    when: Predicate = Predicate()
+    duplicates: tuple[str, ...] = ()
+    keep: tuple[str, str] = ("most_recent", "")  # (most_recent | oldest, COLUMN); with duplicates
+    invalid: tuple[str, ...] = ()  # fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +396,7 @@ class Mapping:
     vars: dict[str, Rule] = field(default_factory=dict)
     merge: Merge | None = None
     when_merged: dict[str, str] = field(default_factory=dict)
+    clean: tuple[Cleaning, ...] = ()
     ignore: tuple[Ignore, ...] = ()
     on_reject: str = "hold_user"  # hold_row
     abort_above: float | None = None  # share of rejected rows, 0..1
@@ -370,7 +409,11 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Who the users are. `email`, `name`, `locale` are COLUMNs or None."""
+    """
+    Who the users are, or records of the same people elsewhere. `email`, `name`, `locale` are COLUMNs or None.
+
+    `verified`: where the e-mail address is known to be the person's own; None = nowhere.
+    """
 
     table: str
     key: str
@@ -380,6 +423,34 @@ class Users:
     locale: str | None = None
     where: Predicate = Predicate()
     joins: dict[str, Join] = field(default_factory=dict)
+    verified: Predicate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """
+    One way to know that a record is a user.
+
+    how: `id` (`column` holds the key of a record of `of`) · `link` (rows of `table` name a record of ours by `record`
+    and one of `of` by `column`) · `email` (the same verified e-mail address). `of` None means the users themselves.
+    """
+
+    how: str
+    place: Place
+    column: str = ""
+    of: str | None = None
+    table: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Records elsewhere of people who may be users: `same` says, most trusted way first, who is who."""
+
+    name: str
+    who: Users
+    same: tuple[Way, ...]
+    several: bool = False  # one user may have several such records
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +461,7 @@ class Activity:
     user: str
     at: str
     place: Place
+    user_of: str | None = None  # as in a source
     where: Predicate = Predicate()
     joins: dict[str, Join] = field(default_factory=dict)
     amount: str | None = None
@@ -409,6 +481,7 @@ class UserSet:
     activity: tuple[Activity, ...] = ()
     paid: tuple[Activity, ...] = ()
     tables: tuple[Ignore, ...] = ()
+    also: dict[str, Also] = field(default_factory=dict)  # in the order of trust for what two of them say differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +489,8 @@ class MappingSet:
     """
     A folder of mappings, read and free of document errors.
 
-    `mappings` are ordered parents first (by lookup). `files` holds each CSV a step names as (header, rows) of text.
+    `mappings` are ordered parents first (by lookup). `files` holds each CSV a step names as (header, rows) of text,
+    `functions` the project's own code that steps call.
     `texts` is every file of the set as read (name -> text), from which the same set can be made again; `hash` is over them.
     """
 
@@ -425,3 +499,4 @@ class MappingSet:
     texts: dict[str, str]
     hash: str
     files: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = field(default_factory=dict)
+    functions: dict[str, Function] = field(default_factory=dict)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import polars as pl
+
+from migrator.mapping.watch import NOBODY, Watch
 
 #: One line per finding. `value` is the value as text (the caller seals it); `note` is a sentence where one helps.
 FINDINGS = pl.Schema(
@@ -76,7 +79,10 @@ class Mapped:
 
     `rows`: per mapping the rows to write, `__user`, `__key` and the target columns in the target's frame types (after
     fit). Rows of held users are not in it. `held` users have at least one finding in a hold_user mapping.
-    `abort` says which rule asked that the run be stopped (`on_error: abort`); empty when none did.
+    `abort` says which rule asked that the run be stopped (`on_error: abort`); empty when none did. `groups` are those
+    of the Context: users who merge are held together, or not at all. `left`: per mapping the values of its rows that
+    are neither written nor compared, because a row is there and keeps them: `__user`, `__key`, `column`. `cleaned`
+    says which rows a cleaning rule took: `user`, `mapping`, `key`, `rule`, `action`.
     """
 
     rows: dict[str, pl.DataFrame]
@@ -84,6 +90,9 @@ class Mapped:
     books: dict[str, Book]
     held: frozenset[str]
     abort: str = ""
+    groups: dict[str, str] = field(default_factory=dict)
+    left: dict[str, pl.DataFrame] = field(default_factory=dict)
+    cleaned: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class Override:
     """
     A person's decision about one field of one source row, or (key None) about every row of one user.
 
-    action: use (put `value`) · null · skip (drop the row).
+    action: use (put `value`) · null · skip (drop the row) · keep (rows that a cleaning rule would take).
     """
 
     mapping: str
@@ -107,10 +116,22 @@ class Context:
     """
     All that mapping may know beside the rows: the plan, fixed decisions, rows of reference tables.
 
-    `references`: table -> its rows in the target's frame types (all columns that the set names).
+    `references`: table -> its rows in the target's frame types (all columns that the set names). `watch`: who looks on;
+    nothing depends on it. `keyed(purpose, text)`: a keyed hash as hex, the same in every run of a project.
+    `records` (`source`, `record_key`, `user_key`): those of the users, where they have some in several sources.
+    `groups`: every user who merges with others -> the key of the one who survives, who is in it, too.
+    `numbers`: per mapping whose ids are a sequence, `__user`, `__key` and `id` of every row; None where nothing is
+    written and any numbers will do. `standing`: per mapping, rows that are in the target already under another id than
+    theirs: `__user`, `__key`, `id` (text, that of the row there) and `stays` (the row there is not touched).
     """
 
     plan_id: str
     as_of: str  # ISO instant, UTC
     overrides: tuple[Override, ...] = ()
     references: dict[str, pl.DataFrame] = field(default_factory=dict)
+    watch: Watch = NOBODY
+    keyed: Callable[[str, str], str] | None = field(default=None, repr=False)
+    records: pl.DataFrame | None = field(default=None, repr=False)
+    groups: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, pl.DataFrame] | None = field(default=None, repr=False)
+    standing: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)

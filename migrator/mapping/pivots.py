@@ -53,7 +53,7 @@ def _rows(table: str, join: Join, known: pl.DataFrame | None, reading: Reading, 
     declared = reading.legacy.tables[table]
     by = [pivot.duplicates[1]] if pivot.duplicates else []
     needed = [*(theirs for theirs, _ in join.match), pivot.names.column, pivot.values, *by, *declared.key]
-    rows = reading.rows(table, needed, _where(join.where, pivot, known), among)
+    rows = reading.joined(table, join, needed, _where(join.where, pivot, known), among)
     return _named(rows, pivot, known, declared.key)
 
 
@@ -100,7 +100,7 @@ def _one(
     column = f"{join.name}.{name}"
     if not here:
         return frame.with_columns(pl.lit(None, dtype=pl.String).alias(column)), []
-    matching = [str(theirs) for theirs, _ in join.match]
+    matching = [str(theirs) for theirs, _ in joins.pairs(join)]
     firsts = [
         part.unique(matching, keep="first", maintain_order=True) if join.pivot.duplicates else part for part in here
     ]

@@ -60,7 +60,7 @@ def _tested(test: Test, rows: Columns, context: Context | None, read: Collection
         return given.values.is_null() if test.op == "null" else given.values.is_not_null()
     if test.op in _ORDER:
         return within(given, test.op, _planned(test.value, context))
-    if test.op == "since":
+    if test.op in ("since", "older_than"):
         return _since(given, test, context)
     if test.op == "same_as":
         return given.text == rows.column(test.value).text
@@ -90,10 +90,12 @@ def _plan(context: Context | None) -> Context:
 
 
 def _since(given: Values, test: Test, context: Context | None) -> pl.Series:
+    """Whether a time lies after, or (`older_than`) before, the day that is meant; of no time neither is known."""
     start = _start(test, context)
     if test.unit:
-        return within(given, "gte", _ticks(start, test.unit))
-    return moments.as_instants(given.values) >= pl.Series([start]).cast(columns.INSTANT).new_from_index(0, len(given))
+        return within(given, "gte" if test.op == "since" else "lt", _ticks(start, test.unit))
+    at, day = moments.as_instants(given.values), pl.Series([start]).cast(columns.INSTANT).new_from_index(0, len(given))
+    return at >= day if test.op == "since" else at < day
 
 
 def _start(test: Test, context: Context | None) -> datetime:

@@ -40,6 +40,7 @@ class Query:
 
     `among.column` may be a name that `via` takes. Columns come back under their own names; those of `via` under
     the names in `take`. Without columns only the count is wanted. The order is that of `order` or none.
+    With `limit`, at most so many of them.
     """
 
     table: str
@@ -49,3 +50,4 @@ class Query:
     via: Via | None = None
     order: tuple[str, ...] = ()
     distinct: bool = False
+    limit: int | None = None

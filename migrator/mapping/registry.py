@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from migrator.mapping.transforms import checks, choices, keys, numbers, repair, secrets, structures, text, times
+from migrator.mapping.transforms import checks, choices, code, keys, numbers, repair, secrets, structures, text, times
 from migrator.mapping.transforms.transform import Transform
 
 __all__ = ["TRANSFORMS", "Transform"]
 
 TRANSFORMS: dict[str, Transform] = {
     transform.name: transform
-    for module in (text, repair, checks, numbers, times, structures, choices, secrets, keys)
+    for module in (text, repair, checks, numbers, times, structures, choices, secrets, code, keys)
     for transform in module.WORDS
 }

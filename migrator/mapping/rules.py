@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from migrator.mapping import sources, troubles
+from migrator.mapping import secrecy, sources, troubles
 from migrator.mapping import values as columns
 from migrator.mapping.environment import Env
 from migrator.mapping.ids import SEPARATOR
@@ -16,7 +16,7 @@ from migrator.mapping.outcome import Context, Override
 from migrator.mapping.registry import TRANSFORMS
 from migrator.mapping.schema import Kind
 from migrator.mapping.sheet import Sheet
-from migrator.mapping.troubles import Result, Trouble
+from migrator.mapping.troubles import Result, Told, Trouble
 from migrator.mapping.values import Link, Values
 
 _NOWHERE = Env(Context("", ""))
@@ -32,18 +32,19 @@ def evaluate(rule: Rule, path: str, sheet: Sheet) -> Result:
     Returns:
         The value after `default` and before *fit*; for each row at most one finding that rejects it.
     """
+    watch = sheet.env.context.watch
+    watch.begin(rule, path, sheet)
     way = _Way(rule, path, sheet)
     taken = sources.take(rule.source, path, sheet)
     inputs = way.start(taken)
+    watch.source(taken.labels, inputs)
     env = replace(sheet.env, labels=taken.labels, scale=sheet.scales.get(path))
     for step in rule.steps:
         inputs = (way.step(step.name, step.args, inputs, env, step.place),)
-    return way.end(inputs[0])
-
-
-def is_sensitive(rule: Rule) -> bool:
-    """Whether a finding may show the value to nobody."""
-    return rule.sensitive or any(step.name == "password_hash" for step in rule.steps)
+        watch.step(step, inputs[0])
+    result = way.end(inputs[0])
+    watch.end(result)
+    return result
 
 
 @dataclass(eq=False)
@@ -80,14 +81,15 @@ class _Way:
         if made.parent is not None:
             self.links.append(replace(made.parent, field=self.path))
         if made.failed is not None:
-            self._refuse(made.failed, name, _shown(before), made.note, place)
+            self._refuse(made.failed, name, shown(*before or ()), made.note, place)
         if made.missing is not None:
-            self._miss(made.missing, name, _shown(before) if before else made.note, place)
+            note = made.note if isinstance(made.note, pl.Series) else None
+            self._miss(made.missing, name, shown(*before or ()) if before else note, place)
         if made.changed is not None:
-            self._tell(made.changed, name, _shown(before), made.text, made.note, place)
+            self._tell(made.changed, name, shown(*before or ()), shown(made), made.note, place)
         return made.only()
 
-    def _refuse(self, mask: pl.Series, name: str, value: pl.Series | None, note: pl.Series | str, place: Place) -> None:
+    def _refuse(self, mask: pl.Series, name: str, value: Told, note: pl.Series | str, place: Place) -> None:
         mask = self._unspoilt(mask)
         if not mask.any():
             return
@@ -99,10 +101,9 @@ class _Way:
         self.troubles.append(self._trouble(mask, self.rule.on_error, name, value, None, note, place))
         self._spoil(mask)
 
-    def _miss(self, mask: pl.Series, name: str, value: pl.Series | str | None, place: Place) -> None:
+    def _miss(self, mask: pl.Series, name: str, value: Told, place: Place) -> None:
         mask = self._unspoilt(mask)
-        value = value if isinstance(value, pl.Series) else None
-        note = "there is no such row"
+        note = "there is no such row, or it is somebody else's"
         if self.rule.on_missing == "review":
             self._refuse(mask, name, value, note, place)
         elif self.rule.on_missing == "null":
@@ -115,8 +116,8 @@ class _Way:
         self,
         mask: pl.Series,
         name: str,
-        before: pl.Series | None,
-        after: pl.Series | str | None,
+        before: Told,
+        after: Told,
         note: pl.Series | str,
         place: Place,
     ) -> None:
@@ -125,21 +126,23 @@ class _Way:
 
     def end(self, values: Values) -> Result:
         """Put in what stands in for a failure or a null, ask for what is required, and hear what people decided."""
-        if self.replaced is not None:
+        watch = self.sheet.env.context.watch
+        if self.rule.on_error == "use":
             values = columns.put(values, self.replaced, self.rule.use)
+            watch.instead("on_error", values)
         values = self._defaulted(values)
+        watch.instead("default", values)
         self._require(values)
         values = self._decided(values)
+        watch.instead("decision", values)
         kept = tuple(trouble for trouble in self.troubles if len(trouble))
         return Result(replace(values.only(), bad=self.bad), kept, tuple(self.links))
 
     def _defaulted(self, values: Values) -> Values:
         if self.rule.default is UNSET:
             return values
-        if not values.values.null_count():
-            return values
-        empty = self._unspoilt(values.values.is_null())
-        return columns.put(values, empty, self.rule.default) if empty.any() else values
+        empty = self._unspoilt(values.values.is_null()) if values.values.null_count() else None
+        return columns.put(values, empty, self.rule.default)
 
     def _require(self, values: Values) -> None:
         if not self.rule.required or not values.values.null_count():
@@ -173,14 +176,16 @@ class _Way:
         mask: pl.Series,
         outcome: str,
         name: str,
-        value: pl.Series | None,
-        after: pl.Series | str | None,
+        value: Told,
+        after: Told,
         note: pl.Series | str,
         place: Place,
     ) -> Trouble:
-        return troubles.made(
-            mask, outcome, self.path, name, place, value, after, note, sensitive=is_sensitive(self.rule)
-        )
+        rules = self.sheet.all_rules
+        if secrecy.is_secret(self.path, self.rule, rules):
+            value, after = None, None
+        sensitive = secrecy.is_sensitive(self.path, self.rule, rules)
+        return troubles.made(mask, outcome, self.path, name, place, value, after, note, sensitive=sensitive)
 
     def _unspoilt(self, mask: pl.Series) -> pl.Series:
         return mask if self.bad is None else mask & ~self.bad
@@ -217,11 +222,16 @@ def _typed(given: Values, kind: Kind) -> Values | None:
     return Values(read, kind) if read.null_count() == 0 else None
 
 
-def _shown(inputs: tuple[Values, ...] | None) -> pl.Series | None:
-    """What a finding shows of the values that went into a step."""
+def shown(*inputs: Values) -> Told:
+    """What a finding shows of the values that went into a step, or came out of it."""
     if not inputs:
         return None
-    if len(inputs) == 1:
-        return inputs[0].text
-    frame = pl.DataFrame([values.text.alias(str(place)) for place, values in enumerate(inputs)])
-    return frame.select(pl.concat_str(pl.all(), separator=SEPARATOR, ignore_nulls=True)).to_series()
+
+    def of(rows: pl.Series) -> pl.Series:
+        texts = [columns.text(values.values.gather(rows)) for values in inputs]
+        if len(texts) == 1:
+            return texts[0]
+        frame = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])
+        return frame.select(pl.concat_str(pl.all(), separator=SEPARATOR, ignore_nulls=True)).to_series()
+
+    return of

@@ -35,12 +35,16 @@ class Column:
     nullable: bool = True
     has_default: bool = False  # also identity and auto-increment
     generated: bool = False  # computed by the database; never set, never compared
+    insert_only: bool = False  # PostgreSQL's GENERATED ALWAYS AS IDENTITY: a value comes with the row, and stays
     length: int | None = None  # text: most characters
     precision: int | None = None  # decimal: digits in all
-    scale: int | None = None  # decimal: digits behind the point
-    bits: int = 64  # integer: 16, 32 or 64
+    scale: int | None = None  # decimal: digits behind the point; times: behind the second, where fewer than 6
+    bits: int = 64  # integer: in how many it is kept
+    unsigned: bool = False  # integer: without negative numbers
     values: tuple[str, ...] = ()  # enum: what it may hold
     declared: str = ""  # the type as the database prints it, for messages
+    collation: str = ""  # text: what the database compares it by, where that is not the text itself
+    allowed: tuple[str, ...] = ()  # the values that a CHECK constraint names; empty where it names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Table:
     uniques: tuple[tuple[str, ...], ...] = ()  # without the primary key
     foreign_keys: tuple[ForeignKey, ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()  # column lists, primary key and uniques included
+    view: bool = False  # rows of other tables: read, never written
+    transactional: bool = True  # what was written is taken back when a transaction is
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +77,8 @@ class Schema:
 
     dialect: str  # sqlite | postgresql | mysql
     tables: dict[str, Table] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> Schema:
+        """Leave out views, whose rows are those of other tables."""
+        return Schema(self.dialect, {name: table for name, table in self.tables.items() if not table.view})

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from migrator.mapping import faults, foldings, ids, joins, pivots, predicates, uses
+from migrator.mapping import faults, foldings, ids, joins, nobody, pivots, predicates, uses
 from migrator.mapping import values as columns
 from migrator.mapping.joins import Count, Fetch, Reading
 from migrator.mapping.model import Join, Mapping, MappingSet, Predicate, Source
+from migrator.mapping.nobody import Known, Parents
 from migrator.mapping.outcome import Context, SourceRows
+from migrator.mapping.people import EVERYBODY, USER, People, database, of_mapping, with_everybody
 from migrator.mapping.query import Among, Query, Test, Via
 from migrator.mapping.schema import Schema, Table
-from migrator.mapping.unowned import Unowned, unowned
+from migrator.mapping.unowned import Unowned, owner_of, unowned
 from migrator.mapping.users import users
 
-__all__ = ["Fetch", "Unowned", "read", "rows", "unowned", "users"]
+__all__ = ["Fetch", "Unowned", "read", "read_rows", "rows", "unowned", "users"]
 
 
 def read(
@@ -34,19 +36,55 @@ def read(
 
     Args:
         users: User keys as text.
-        context: Needed where a condition counts back from the plan's cut-off.
+        context: Needed where a condition counts back from the plan's cut-off, and where there are several sources.
         count: Counts the rows of a query; without it they are fetched and counted here.
 
     Returns:
         Rows in the order of their keys. What is wrong with a row before any rule (two rows where one is joined, two
         values of one name, a key that is none) is in the frame's column `__faults`, which is there only if needed.
     """
-    names = uses.names_read(set_, legacy) if _asks_unread(mapping.source) else frozenset()
-    reading = Reading(legacy, fetch, mapping.source.null_if, context, names, count)
-    work = _Work(mapping, reading, uses.columns(mapping, legacy))
+    names = uses.names_read(set_, legacy) if uses.asks_unread(mapping.source) else frozenset()
+    people = People.of(set_, context)
+    if mapping.source.table == EVERYBODY:
+        legacy, fetch, count = with_everybody(legacy), _everybody(users, fetch), None
+    reading = Reading(legacy, fetch, mapping.source.null_if, context, names, count, people)
+    work = _Work(mapping, reading, uses.columns(mapping, legacy), of_mapping(set_.set, mapping), people)
     work.fetch(users)
     work.shape()
     return work.done()
+
+
+def read_rows(
+    mapping: Mapping,
+    set_: MappingSet,
+    legacy: Schema,
+    fetch: Fetch,
+    owners: Sequence[str],
+    known: Known,
+    parents: Parents,
+    context: Context | None = None,
+) -> SourceRows:
+    """
+    Read rows of nobody and shape them: those that are *owners* themselves, and those that look up a row of *parents*.
+
+    Args:
+        owners: As `unowned` made them, `~MAPPING:KEY`, of any mapping of the set.
+        known: Says which texts are keys of users; a user's row is never read here.
+        parents: The rows of nobody of the mappings before this one; those of this mapping are added.
+    """
+    names = uses.names_read(set_, legacy) if uses.asks_unread(mapping.source) else frozenset()
+    people = People.of(set_, context)
+    reading = Reading(legacy, fetch, mapping.source.null_if, context, names, people=people)
+    work = _Work(mapping, reading, uses.columns(mapping, legacy), of_mapping(set_.set, mapping), people)
+    work.fetch_rows(set_, [key for key in owners if nobody.mapping_of(set_, key) == mapping.name], known, parents)
+    work.shape()
+    return work.done()
+
+
+def _everybody(users: Sequence[str], fetch: Fetch) -> Fetch:
+    """Answer for the table that no database has: it holds *users*."""
+    told = pl.DataFrame({USER: pl.Series(users, dtype=pl.String)})
+    return lambda query: told.select(query.columns) if query.table == EVERYBODY else fetch(query)
 
 
 def rows(mapping: Mapping, fetch: Fetch) -> int:
@@ -54,18 +92,15 @@ def rows(mapping: Mapping, fetch: Fetch) -> int:
     return fetch(Query(mapping.source.table, (str(mapping.source.key[0]),))).height
 
 
-def _asks_unread(source: Source) -> bool:
-    tests = [test for one in (source.where, *source.where.any) for test in one.tests]
-    return any(test.op == "unread" for test in tests)
-
-
 @dataclass(eq=False)
 class _Work:
-    """One source on its way: its rows so far, and what is wrong with them."""
+    """One source on its way: its rows so far, and what is wrong with them. `whose` keys its user column holds."""
 
     mapping: Mapping
     reading: Reading
     used: list[str]
+    whose: str
+    people: People
     frame: pl.DataFrame = field(default_factory=pl.DataFrame)
     found: list[pl.DataFrame] = field(default_factory=list)
     count: int = 0
@@ -105,21 +140,62 @@ class _Work:
 
     def _fetch_all(self, users: pl.Series) -> None:
         """Several user columns, or one behind a pivot or a longer way: only the joined rows tell whose they are."""
-        self.frame = self._numbered(self.reading.fetch(Query(self.table.name, tuple(self._names(None)))))
+        names = tuple(self._names(None))
+        nothing = None if len(users) else Among(names[0], users)  # all columns, no row
+        self.frame = self._numbered(self.reading.fetch(Query(self.table.name, names, among=nothing)))
         for join in self.source.joins.values():
-            self._attach(join)
-        texts = [columns.text(self.frame[str(name)]).alias(str(place)) for place, name in enumerate(self.source.user)]
-        owner = pl.DataFrame(texts).select(pl.coalesce(pl.all())).to_series()
-        owned = self.frame.with_columns(owner.alias("__user")).filter(columns.is_true(owner.is_in(users.implode())))
+            if join.user is None:
+                self._attach(join)
+        owner = self.people.users_of(self.whose, owner_of(self.mapping, self.frame))
+        self.frame = self.frame.with_columns(owner.alias("__user"))
+        self.frame = self.frame.filter(columns.is_true(owner.is_in(users.implode())))
+        for join in self.source.joins.values():
+            if join.user is not None:
+                self._attach(join)
+        owned = self.frame
         self.count = owned.height
         self.frame = owned.filter(self.reading.mask(self.source.where, owned))
         self.filtered = self.count - self.frame.height
 
+    def fetch_rows(self, set_: MappingSet, owners: Sequence[str], known: Known, parents: Parents) -> None:
+        """Read the rows of nobody that are these owners, and those whose parent was read."""
+        self.frame = self._numbered(self._theirs(set_, owners, parents))
+        for join in self.source.joins.values():
+            self._attach(join)
+        own = nobody.owner(self.mapping, self.frame)
+        own = own.set(~columns.is_true(own.is_in(pl.Series(owners, dtype=pl.String).implode())), None)
+        whose = own.fill_null(nobody.above_of(set_, self.mapping, self.frame, parents))
+        is_wanted = whose.is_not_null() & nobody.belongs(self.mapping, owner_of(self.mapping, self.frame), known)
+        owned = self.frame.with_columns(whose.alias("__user")).filter(is_wanted)
+        parents.owners.update(owned["__user"].unique())
+        self.count = owned.height
+        self.frame = owned.filter(self.reading.mask(self.source.where, owned))
+        self.filtered = self.count - self.frame.height
+        parents.add(self.mapping, self.frame, self.frame["__user"])
+
+    def _theirs(self, set_: MappingSet, owners: Sequence[str], parents: Parents) -> pl.DataFrame:
+        """Rows that could be these owners', each once: by their first key column, and by what they look up."""
+        names = tuple(self._names(None))
+        key = nobody.key_columns(self.mapping, self.table.columns)
+        firsts = pl.Series(nobody.first_parts(self.mapping, owners, len(key)), dtype=pl.String).unique()
+        own = self.reading.fetch(Query(self.table.name, names, among=Among(key[0], firsts)))
+        up = nobody.way(set_, self.mapping)
+        above = parents.of(up.parent) if up else None
+        if up is None or above is None or not above.height:
+            return own
+        among = None
+        if all(name in self.table.columns for name in up.by):
+            among = Among(up.by[0], above["id"].str.split(ids.SEPARATOR).list.first().unique())
+        below = self.reading.fetch(Query(self.table.name, names, among=among))
+        is_own = columns.text(below[key[0]]).is_in(columns.text(own[key[0]]).implode())
+        return pl.concat([own, below.filter(~columns.is_true(is_own))])
+
     def _owned(self, names: Sequence[str], tests: tuple[Test, ...], users: pl.Series, via: Via | None) -> pl.DataFrame:
         """Read columns of the users' rows, with `__user`."""
         user = str(self._user_column(via))
-        frame = self.reading.fetch(Query(self.table.name, tuple(names), tests, Among(user, users), via))
-        owned = frame.with_columns(columns.text(frame[user]).alias("__user"))
+        wanted = Among(user, self.people.records_of(self.whose, users))
+        frame = self.reading.fetch(Query(self.table.name, tuple(names), tests, wanted, via))
+        owned = frame.with_columns(self.people.users_of(self.whose, columns.text(frame[user])).alias("__user"))
         owned = owned.filter(pl.col("__user").is_in(users.implode()))
         if via and self.table.key:
             # a join with several rows gives a row several times; that it does is told when it is attached
@@ -129,7 +205,8 @@ class _Work:
     def _counted(self, users: pl.Series, via: Via | None) -> int:
         """Count the users' rows without any test."""
         if self.reading.count and not via:
-            return self.reading.count(Query(self.table.name, (), (), Among(str(self._user_column(via)), users)))
+            records = self.people.records_of(self.whose, users)
+            return self.reading.count(Query(self.table.name, (), (), Among(str(self._user_column(via)), records)))
         return self._owned(self._key_names(via), (), users, via).height
 
     def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -170,6 +247,8 @@ class _Work:
             return None
         if join.keep or join.many or join.pivot or len(join.tables) > 1 or any("." in ours for _, ours in join.match):
             return None
+        if join.user is not None or database(join.tables[0]) != database(self.source.table):
+            return None
         wanted = [first.partition(".")[2]]
         if self._is_single(join):
             wanted = uses.of_join(self.used, join.name)
@@ -189,6 +268,8 @@ class _Work:
             return
         wanted = uses.of_join(self.used, join.name)
         frame = self.frame.drop(f"{join.name}.{name}" for name in wanted if f"{join.name}.{name}" in self.frame.columns)
+        if join.user is not None and "__user" not in frame.columns:  # rows of nobody: nothing is of the same user
+            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("__user"))
         self.frame, found = joins.attach(frame, join, wanted, self.reading)
         self.found += found
 

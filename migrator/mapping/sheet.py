@@ -59,6 +59,11 @@ class Sheet:
         """Each row's key as text."""
         return self.frame["__key"]
 
+    @property
+    def all_rules(self) -> Mapping[str, Rule]:
+        """The rules that `$name` may mean, also from within the items of a collect."""
+        return self.outer[0].all_rules if self.outer else self.rules
+
     def column(self, name: str) -> Values:
         """
         Say the values of a COLUMN.

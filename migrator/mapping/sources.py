@@ -13,7 +13,20 @@ from migrator.errors import WrongInput
 from migrator.mapping import aggregates, predicates, trees, troubles
 from migrator.mapping import values as columns
 from migrator.mapping.environment import Lookups
-from migrator.mapping.model import Choose, Collect, From, Lookup, Number, Object, Reference, Rest, RuleSource, Value
+from migrator.mapping.model import (
+    Branch,
+    Choose,
+    Collect,
+    From,
+    Lookup,
+    Number,
+    Object,
+    Place,
+    Reference,
+    Rest,
+    RuleSource,
+    Value,
+)
 from migrator.mapping.schema import Kind
 from migrator.mapping.sheet import Sheet
 from migrator.mapping.troubles import Result, Trouble
@@ -83,28 +96,39 @@ def _object(source: Object, path: str, sheet: Sheet) -> Taken:
 
 def _choose(source: Choose, path: str, sheet: Sheet) -> Taken:
     open_ = pl.Series([True], dtype=pl.Boolean).new_from_index(0, sheet.height)
-    made = columns.literal(None, sheet.height)
+    taken: list[tuple[Branch, pl.Series, Values]] = []
     parts: list[Result] = []
-    for branch in source.branches:
+    for number, branch in enumerate(source.branches):
         here = open_ if branch.when is None else open_ & predicates.mask(branch.when, sheet, sheet.env.context)
         open_ = open_ & ~here
-        if not here.any():
+        sheet.env.context.watch.branch(number, here)
+        if branch.rule is None:
+            taken.append((branch, here, columns.literal(None, sheet.height)))
             continue
-        if branch.rule is not None:
-            # an error counts only in the branch that is taken
-            result = sheet.evaluate(branch.rule, path, sheet).only(here)
-            made = columns.choose(here, result.values.only(), made)
-            parts.append(Result(_spoilt_where(result.values, here), result.troubles, result.links))
-        for outcome, note in ((troubles.REVIEW, branch.review), (troubles.WARNING, branch.warn)):
-            if note:
-                place = branch.rule.place if branch.rule else _place(source, sheet, path)
-                trouble = troubles.made(here, outcome, path, "choose", place, None, made.text, note)
-                bad = here if outcome == troubles.REVIEW else None
-                parts.append(Result(Values(made.values, made.kind, bad=bad), (trouble,)))
+        # an error counts only in the branch that is taken; the kind of the value is that of all branches, taken or not
+        result = sheet.evaluate(branch.rule, path, sheet).only(here)
+        taken.append((branch, here, result.values.only()))
+        parts.append(Result(_spoilt_where(result.values, here), result.troubles, result.links))
+    made = columns.literal(None, sheet.height)
+    for _, here, values in sorted(taken, key=lambda one: one[2].constant):
+        made = columns.choose(here, values, made)
+    for branch, here, _ in taken:
+        parts += _remarks(branch, here, made, branch.rule.place if branch.rule else _place(source, sheet, path), path)
     return _with(Values(made.values, made.kind, bad=_any_bad(parts)), parts)
 
 
-def _place(source: Choose, sheet: Sheet, path: str) -> Any:
+def _remarks(branch: Branch, here: pl.Series, made: Values, place: Place, path: str) -> list[Result]:
+    """What a branch says of itself: that a person must look, or that somebody should know."""
+    found = []
+    for outcome, note in ((troubles.REVIEW, branch.review), (troubles.WARNING, branch.warn)):
+        if note and here.any():
+            trouble = troubles.made(here, outcome, path, "choose", place, None, made.text, note)
+            bad = here if outcome == troubles.REVIEW else None
+            found.append(Result(Values(made.values, made.kind, bad=bad), (trouble,)))
+    return found
+
+
+def _place(source: Choose, sheet: Sheet, path: str) -> Place:
     tests = next((branch.when.tests for branch in source.branches if branch.when and branch.when.tests), ())
     return tests[0].place if tests else sheet.source.place
 

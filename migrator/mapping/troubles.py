@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import polars as pl
 
 from migrator.mapping.model import Place
 from migrator.mapping.outcome import FINDINGS
 from migrator.mapping.values import Link, Values
+
+#: What a finding shows: texts for all rows, one text, nothing, or a function that gives the texts of some rows.
+Told: TypeAlias = pl.Series | str | Callable[[pl.Series], pl.Series] | None
 
 REVIEW = "review"  # the row waits for a person
 ITEM = "item"  # an item of a collect waits for a person; the row goes on without it
@@ -75,15 +80,23 @@ def made(
     field: str,
     rule: str,
     place: Place,
-    value: pl.Series | None = None,
-    after: pl.Series | str | None = None,
+    value: Told = None,
+    after: Told = None,
     note: pl.Series | str = "",
     sensitive: bool = False,
 ) -> Trouble:
-    """Make a trouble of the rows where *mask*; *value*, *after* and *note* are as long as *mask*, or one text for all."""
+    """
+    Make a trouble of the rows where *mask*.
+
+    Args:
+        value, after, note: As long as *mask*, or one text for all, or what gives the texts of some rows: few rows have
+            troubles, and making text of all of them costs more than all else.
+    """
     rows = mask.arg_true().cast(pl.Int64)
 
-    def told(what: pl.Series | str | None) -> pl.Series:
+    def told(what: Told) -> pl.Series:
+        if callable(what):
+            return what(rows)
         if isinstance(what, pl.Series):
             return what.gather(rows)
         return pl.Series([what or None], dtype=pl.String).new_from_index(0, len(rows))

@@ -1,13 +1,15 @@
-"""Who the users are: every row of `users.table`, with what is told of them."""
+"""Who the users are: every row of `users.table`, and of the tables under `also`, with what is told of them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import polars as pl
 
 from migrator.mapping import joins, uses
 from migrator.mapping import values as columns
 from migrator.mapping.joins import Fetch, Reading
-from migrator.mapping.model import MappingSet
+from migrator.mapping.model import MappingSet, Predicate, Users
 from migrator.mapping.outcome import Context
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Schema
@@ -21,9 +23,29 @@ def users(set_: MappingSet, legacy: Schema, fetch: Fetch, context: Context | Non
         One row per row of `users.table`, in the order of the key: `key`, `email`, `name`, `locale` (text, null), and
         `excluded` where `users.where` does not hold.
     """
-    who = set_.set.users
-    told = [column for column in (who.email, who.name, who.locale) if column]
-    used = sorted({str(column) for column in (who.key, *told, *uses.predicate(who.where))})
+    return told(set_.set.users, set_, legacy, fetch, context).drop("verified")
+
+
+def told(
+    who: Users,
+    set_: MappingSet,
+    legacy: Schema,
+    fetch: Fetch,
+    context: Context | None = None,
+    more: Sequence[str] = (),
+) -> pl.DataFrame:
+    """
+    Read the people of one table.
+
+    Args:
+        more: Other COLUMNs that are wanted.
+
+    Returns:
+        As `users`, with `verified` (the e-mail address is known to be the person's own) and *more* as text, each as `of COLUMN`.
+    """
+    shown = [column for column in (who.email, who.name, who.locale) if column]
+    asked = [*uses.predicate(who.where), *uses.predicate(who.verified or Predicate())]
+    used = sorted({str(column) for column in (who.key, *shown, *asked, *more)})
     used += [str(column) for join in who.joins.values() for _, column in join.match if column not in used]
     reading = Reading(legacy, fetch, set_.set.null_if, context)
     table = legacy.tables[str(who.table)]
@@ -33,14 +55,17 @@ def users(set_: MappingSet, legacy: Schema, fetch: Fetch, context: Context | Non
     frame = reading.nulled(frame).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__row"))
     for join in who.joins.values():
         frame, _ = joins.attach(frame, join, uses.of_join(used, join.name), reading, everything=True)
-    kept = reading.mask(who.where, frame)
-    said = {name: _text_of(frame, column) for name, column in _told(set_).items()}
-    return pl.DataFrame({"key": keys, **said, "excluded": ~kept}).drop_nulls("key")
+    excluded = ~reading.mask(who.where, frame)
+    nowhere = pl.Series([False], dtype=pl.Boolean).new_from_index(0, frame.height)
+    verified = nowhere if who.verified is None else reading.mask(who.verified, frame)
+    said = {"email": who.email, "name": who.name, "locale": who.locale, **{named(name): name for name in more}}
+    texts = {name: _text_of(frame, column) for name, column in said.items()}
+    return pl.DataFrame({"key": keys, **texts, "excluded": excluded, "verified": verified}).drop_nulls("key")
 
 
-def _told(set_: MappingSet) -> dict[str, str | None]:
-    who = set_.set.users
-    return {"email": who.email, "name": who.name, "locale": who.locale}
+def named(column: str) -> str:
+    """How one of *more* is called beside `name` and `email`."""
+    return f"of {column}"
 
 
 def _text_of(frame: pl.DataFrame, column: str | None) -> pl.Series:

@@ -35,6 +35,8 @@ def columns(mapping: Mapping, legacy: Schema) -> list[str]:
         found |= {_qualified(name, spot.collect, source, legacy) for name in _of(spot.rule.source)}
     if mapping.merge:
         found |= {*mapping.merge.match, mapping.merge.keep[1], *mapping.merge.review_if_different}
+    for rule in mapping.clean:
+        found |= {*predicate(rule.when), *rule.duplicates, *(rule.keep[1:] if rule.duplicates else ())}
     found |= set(_shaping(source))
     return sorted(str(name) for name in found if name and not name.startswith("$"))
 
@@ -47,6 +49,12 @@ def predicate(where: Predicate) -> Iterator[str]:
             yield test.value
     for one in where.any:
         yield from predicate(one)
+
+
+def asks_unread(source: Source) -> bool:
+    """Whether `where` asks for the names that no mapping reads."""
+    tests = [test for one in (source.where, *source.where.any) for test in one.tests]
+    return any(test.op == "unread" for test in tests)
 
 
 def wants_rest(mapping: Mapping) -> bool:

@@ -28,6 +28,7 @@ _DTYPES: dict[Kind, pl.DataType] = {
     Kind.TIMESTAMP: INSTANT,
 }
 
+_TIMES = (Kind.TIMESTAMP, Kind.DATETIME, Kind.DATE)
 _CONTROLS = {chr(code): json.dumps(chr(code))[1:-1] for code in range(32)}
 _ESCAPES = {"\\": "\\\\", '"': '\\"'} | _CONTROLS
 
@@ -54,7 +55,7 @@ class Values:
 
     A value that a step could not make is null and marked in `failed`; one it looked for in vain in `missing`; one it
     changed on its own account in `changed` (a warning). `bad` marks the rows where a value it was made of had failed;
-    `parent` says on which rows of another mapping a looked-up id hangs.
+    `parent` says on which rows of another mapping a looked-up id hangs; `constant`: a literal of the mapping.
     """
 
     values: pl.Series
@@ -65,6 +66,7 @@ class Values:
     note: str | pl.Series = ""
     bad: pl.Series | None = None
     parent: Link | None = None
+    constant: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -76,7 +78,7 @@ class Values:
 
     def only(self) -> Values:
         """Return the values alone, without what the last step said."""
-        return Values(self.values, self.kind, bad=self.bad)
+        return Values(self.values, self.kind, bad=self.bad, constant=self.constant)
 
     def fails(self, failed: pl.Series, note: str | pl.Series = "") -> Values:
         """Return these values with null and a mark where *failed*."""
@@ -113,7 +115,7 @@ def _typed(series: pl.Series) -> tuple[pl.Series, Kind]:
 def literal(value: Any, height: int = 1) -> Values:
     """Repeat a literal of a mapping *height* times."""
     plain, kind = _literal(value)
-    return Values(pl.Series([plain], dtype=dtype_of(kind)).new_from_index(0, height), kind)
+    return Values(pl.Series([plain], dtype=dtype_of(kind)).new_from_index(0, height), kind, constant=True)
 
 
 def _literal(value: Any) -> tuple[Any, Kind]:
@@ -168,6 +170,11 @@ def text(series: pl.Series) -> pl.Series:
     return series.cast(pl.String)
 
 
+def readable(series: pl.Series) -> pl.Series:
+    """Each value as a text that a parser may read: bytes are UTF-8, and null where they are not."""
+    return per_distinct(series, bytes.decode) if series.dtype == pl.Binary else text(series)
+
+
 def _number_text(series: pl.Series) -> pl.Series:
     digits = series.cast(pl.String)
     if not getattr(series.dtype, "scale", 0):
@@ -210,25 +217,33 @@ def pick(mask: pl.Series, one: pl.Series, other: pl.Series) -> pl.Series:
     return pl.select(pl.when(mask).then(one).otherwise(other)).to_series().alias(other.name)
 
 
-def put(values: Values, mask: pl.Series, value: Any) -> Values:
-    """Put a literal where *mask*."""
+def put(values: Values, mask: pl.Series | None, value: Any) -> Values:
+    """Put a literal where *mask*; the kind that can say both does not depend on whether it is needed in these rows."""
     if value is None:
-        return replace(values, values=blank(values.values, mask))
-    return choose(mask, literal(value, len(values)), values)
+        return values if mask is None else replace(values, values=blank(values.values, mask))
+    one, other = alike(literal(value), values)
+    if mask is None or not mask.any():
+        return other
+    return replace(other, values=pick(mask, one.values, other.values), constant=False)
 
 
 def choose(mask: pl.Series, one: Values, other: Values) -> Values:
     """*one* where *mask*, else *other*, in the kind that can say both."""
     left, right = alike(one, other)
-    return replace(other, values=pick(mask, left.values, right.values), kind=right.kind)
+    return replace(other, values=pick(mask, left.values, right.values), kind=right.kind, constant=False)
 
 
 def alike(one: Values, other: Values) -> tuple[Values, Values]:
-    """Bring two columns to one kind that loses nothing; text can say everything."""
+    """
+    Bring two columns to one kind that loses nothing; text can say everything.
+
+    Which kind that is follows from the two kinds and from literals of the mapping, never from the rows: a row must
+    come out the same whichever rows stand beside it.
+    """
     if one.kind is other.kind:
         return one, other
     for empty, full in ((one, other), (other, one)):
-        if empty.values.null_count() == len(empty):
+        if empty.constant and empty.values.null_count() == len(empty):
             nulls = pl.Series([None], dtype=full.values.dtype).new_from_index(0, len(empty))
             typed = replace(empty, values=nulls, kind=full.kind)
             return (typed, full) if empty is one else (full, typed)
@@ -239,17 +254,18 @@ def alike(one: Values, other: Values) -> tuple[Values, Values]:
 def _common(one: Values, other: Values) -> Kind:
     kinds = {one.kind, other.kind}
     if Kind.JSON in kinds:
-        return Kind.JSON
+        tree, beside = (one, other) if one.kind is Kind.JSON else (other, one)
+        return Kind.TEXT if tree.constant and not beside.constant else Kind.JSON
     if kinds == {Kind.INTEGER, Kind.DECIMAL}:
         return Kind.DECIMAL
-    for kind in (Kind.TIMESTAMP, Kind.DATETIME, Kind.DATE):
-        if kinds == {kind, Kind.TEXT} and all(_says(values, kind) for values in (one, other)):
-            return kind
+    for said, typed in ((one, other), (other, one)):
+        if said.constant and said.kind is Kind.TEXT and typed.kind in _TIMES and _says(said, typed.kind):
+            return typed.kind
     return Kind.TEXT
 
 
 def _says(values: Values, kind: Kind) -> bool:
-    return values.kind is kind or moments.parse(values.values, kind).null_count() == values.values.null_count()
+    return moments.parse(values.values, kind).null_count() == values.values.null_count()
 
 
 def as_kind(values: Values, kind: Kind) -> Values:
@@ -260,7 +276,7 @@ def as_kind(values: Values, kind: Kind) -> Values:
         return replace(values, values=json_text(values), kind=kind)
     if kind is Kind.DECIMAL:
         return replace(values, values=values.values.cast(NUMBER), kind=kind)
-    if kind in (Kind.TIMESTAMP, Kind.DATETIME, Kind.DATE):
+    if kind in _TIMES:
         return replace(values, values=moments.parse(values.text, kind), kind=kind)
     return replace(values, values=values.text, kind=Kind.TEXT)
 
@@ -283,6 +299,11 @@ def parse_numbers(series: pl.Series) -> pl.Series:
     """Read texts such as `-12.50`; everything else, also what would lose a digit, is null."""
     good = series.str.contains(r"\A[+-]?[0-9]+(\.[0-9]{1,18}0*)?\z")
     return pl.select(pl.when(good).then(series)).to_series().cast(NUMBER, strict=False).alias(series.name)
+
+
+def none(height: int) -> pl.Series:
+    """A mask of no row."""
+    return pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
 
 
 def is_true(mask: pl.Series) -> pl.Series:

@@ -19,12 +19,17 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A mapping whose rows must come first, by which COLUMNs they are found, and where that is said."""
+    """
+    A mapping whose rows must come first, by which COLUMNs they are found, and where that is said.
+
+    `computed`: steps change the value before it is looked up.
+    """
 
     parent: str
     by: tuple[str, ...]
     place: Place
     collect: Collect | None = None
+    computed: bool = False
 
 
 def spots(mapping: Mapping) -> Iterator[Spot]:
@@ -58,9 +63,11 @@ def waits(mapping: Mapping) -> Iterator[Wait]:
         source = spot.rule.source
         if isinstance(source, Lookup):
             yield Wait(source.mapping, source.by, getattr(source.mapping, "place", spot.rule.place), spot.collect)
+        computed = False
         for step in spot.rule.steps:
             if step.name == "lookup" and isinstance(step.args, str):
-                yield Wait(step.args, getattr(source, "columns", ()), step.place, spot.collect)
+                yield Wait(step.args, getattr(source, "columns", ()), step.place, spot.collect, computed)
+            computed = computed or step.name != "null_if"
 
 
 def files(mapping: Mapping) -> Iterator[Step]:
@@ -69,3 +76,11 @@ def files(mapping: Mapping) -> Iterator[Step]:
         for step in spot.rule.steps:
             if step.name == "lookup" and isinstance(step.args, dict) and "file" in step.args:
                 yield step
+
+
+def calls(mapping: Mapping) -> Iterator[tuple[Spot, Step]]:
+    """Every step that calls the project's own code, with the rule it belongs to."""
+    for spot in spots(mapping):
+        for step in spot.rule.steps:
+            if step.name == "call" and isinstance(step.args, str):
+                yield spot, step

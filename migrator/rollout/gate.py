@@ -74,6 +74,7 @@ class Measured:
     population: int | None = None
     differences: int | None = None
     balanced: bool | None = None
+    unit: str = "users"
 
 
 def decide(measured: Measured, limits: Limits) -> Decision:
@@ -115,11 +116,11 @@ def success(measured: Measured, limits: Limits) -> Finding:
     proved = _proved(k, n, measured.population, limits)
     clean_but_small = k == 0 and not proved
     outcome = Outcome.GO if proved or clean_but_small else Outcome.HOLD
-    said = f"{k} of {n} users failed ({k / n:.2%}, tolerated {limits.max_failed:.2%})"
+    said = f"{k} of {n} {measured.unit} failed ({k / n:.2%}, tolerated {limits.max_failed:.2%})"
     if clean_but_small:
         said += f"; so few prove only that at most {chance.upper_bound(0, n, limits.alpha):.1%} fail"
     elif not proved:
-        said += f"; {_way_to_go(k, n, measured.population, limits)}"
+        said += f"; {_way_to_go(k, n, measured, limits)}"
     return Finding("success", outcome, k / n, limits.max_failed, said)
 
 
@@ -137,7 +138,7 @@ def held(measured: Measured, limits: Limits) -> Finding:
     """Ask whether too many users wait for a person. Rounded up, so that one held user never blocks a small wave."""
     allowed = math.ceil(limits.max_held * measured.users)
     outcome = Outcome.HOLD if measured.held > allowed else Outcome.GO
-    said = f"{measured.held} of {measured.users} users are held, {allowed} may be"
+    said = f"{measured.held} of {measured.users} {measured.unit} are held, {allowed} may be"
     if outcome is Outcome.HOLD:
         said += ": `migrator review list` groups them by cause"
     return Finding("held", outcome, measured.held, allowed, said)
@@ -161,11 +162,13 @@ def _proved(k: int, n: int, population: int | None, limits: Limits) -> bool:
     return chance.binomial_cdf(k, n, limits.max_failed) <= limits.alpha
 
 
-def _way_to_go(k: int, n: int, population: int | None, limits: Limits) -> str:
+def _way_to_go(k: int, n: int, measured: Measured, limits: Limits) -> str:
+    population = measured.population
+
     def proved(users: int) -> bool:
         return _proved(k, users, population, limits)
 
     if population is not None and not proved(population):
-        return "no number of clean users makes that good: repair and `migrator wave retry`, or override with a reason"
+        return f"no number of clean {measured.unit} makes that good: repair and `migrator wave retry`, or override with a reason"
     more = chance.first_true(proved, start=n) - n
-    return f"{more} more users without a failure would give GO"
+    return f"{more} more {measured.unit} without a failure would give GO"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from migrator.rollout import buckets, chance
 from migrator.rollout.gate import Finding, Limits, Outcome
+from migrator.rollout.units import Units
 
 PURPOSE = "pilot"
 
@@ -34,9 +35,18 @@ class Acceptance:
     failures: int
 
 
-def draw(tiers: Mapping[str, Sequence[str]], salt: str, pilot: Pilot) -> dict[str, list[str]]:
-    """Draw the pilot of each tier by rank of the `pilot` hash: exact in size, and the same on every call."""
-    return {tier: buckets.ranked(salt, PURPOSE, users)[: pilot.size(len(users))] for tier, users in tiers.items()}
+def draw(tiers: Mapping[str, Units], salt: str, pilot: Pilot) -> dict[str, list[str]]:
+    """
+    Draw the pilot of each tier by rank of the `pilot` hash, the same on every call.
+
+    Returns:
+        Per tier the leaders of the units drawn: as many users as the pilot has, or fewer where only units that are
+        too large are left.
+    """
+    return {
+        tier: units.first(pilot.size(units.users), buckets.ranked(salt, PURPOSE, units.members))
+        for tier, units in tiers.items()
+    }
 
 
 def acceptance(p_max: float, p_ok: float | None = None, alpha: float = 0.05, power: float = 0.90) -> Acceptance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from migrator.errors import SettingWrong
 from migrator.rollout import buckets
 from migrator.rollout import pilot as pilots
 from migrator.rollout.pilot import Pilot
+from migrator.rollout.units import Units
 
 GRAY = "gray"
 _FIRST_STEP = 25
@@ -23,6 +24,12 @@ class Stage(StrEnum):
     PILOT = "pilot"
     GRAY = "gray"
     FULL = "full"
+    NOBODY = "nobody"  # rows that belong to no user, each its own owner: always the last wave
+
+    @property
+    def units(self) -> str:
+        """What the waves of this stage move."""
+        return "rows of nobody" if self is Stage.NOBODY else "users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ def waves(
     Divide users into waves: a pilot of all tiers, then tier by tier the gray shares, then the rest of the tier.
 
     Args:
-        users: `user` (unique) and `tier` of everybody who is to move, in any order.
+        users: `user` (unique) and `tier` of everybody who is to move, in any order; `unit`, where it is there, is the
+            first of those with whom a user travels (null for who travels alone): all in one wave, drawn by the first.
         order: The tiers, first to move first; every tier of *users* is in it.
         gray: Cumulative percents of a tier, the pilot's users counted in; rising, above 0 and below 100.
         salt: The run's salt; the same salt and users give the same waves.
@@ -62,7 +70,8 @@ def waves(
         pilot: The size of the pilot.
 
     Returns:
-        Waves that hold every user exactly once, none of them empty, ordinals from 1.
+        Waves that hold every user exactly once, none of them empty, ordinals from 1; those who travel together stand
+        one behind the other. Shares and pilot count users.
 
     Raises:
         SettingWrong: order, shares or strategy make no plan; all reasons at once.
@@ -72,7 +81,9 @@ def waves(
     """
     _check(users, order, gray, strategy)
     if strategy == "whole":
-        drafts = [WaveDraft(0, "whole", None, Stage.FULL, 100, buckets.ranked(salt, GRAY, users["user"]))]
+        units = Units.of(users)
+        everybody = units.spread(buckets.ranked(salt, GRAY, units.members))
+        drafts = [WaveDraft(0, "whole", None, Stage.FULL, 100, everybody)]
     else:
         drafts = _tiered(users, order, gray, salt, pilot or Pilot())
     full = [draft for draft in drafts if draft.users]
@@ -82,9 +93,19 @@ def waves(
     ]
 
 
-def batches(users: Sequence[str], size: int, key_order: str = "auto") -> list[list[str]]:
+def rows_of_nobody(owners: Sequence[str], salt: str, before: Sequence[WaveDraft]) -> list[WaveDraft]:
+    """Add the last wave, of rows that belong to no user; none where there are no such rows."""
+    if not owners:
+        return list(before)
+    ranked = buckets.ranked(salt, GRAY, owners)
+    return [*before, WaveDraft(len(before) + 1, "nobody", None, Stage.NOBODY, 100, ranked)]
+
+
+def batches(
+    users: Sequence[str], size: int, key_order: str = "auto", together: Mapping[str, str] | None = None
+) -> list[list[str]]:
     """
-    Cut a wave into batches: a ramp of 25, 50, 100, … in the order given, the rest by key.
+    Cut a wave into batches: a ramp of 25, 50, 100, … in the order given, the rest by key. Nobody is parted.
 
     The ramp is a sample (the breaker looks after each); the rest goes by key because near rows lie together.
 
@@ -92,15 +113,32 @@ def batches(users: Sequence[str], size: int, key_order: str = "auto") -> list[li
         users: The users of a wave in order of their hash.
         size: Users per batch.
         key_order: `number`, `text`, or `auto`: numbers if every key of the wave is an integer.
+        together: user -> the first of those with whom he must be in one batch; a batch is larger than *size* only
+            where that takes it.
     """
     if size < 1:
         raise SettingWrong(f"a batch holds at least 1 user, not {size}")
+    units = Units.among(users, together or {})
+    leaders = list(units.members)
     cut, start = [], 0
     for step in ramp(len(users), size):
-        cut.append(list(users[start : start + step]))
-        start += step
-    rest = _by_key(users[start:], key_order)
-    return cut + [rest[i : i + size] for i in range(0, len(rest), size)]
+        end = units.part(step, leaders, start)
+        cut.append(units.spread(leaders[start:end]))
+        start = end
+    leaders, start = _by_key(leaders[start:], key_order), 0
+    while start < len(leaders):
+        end = units.part(size, leaders, start)
+        cut.append(units.spread(leaders[start:end]))
+        start = end
+    return [part for part in cut if part]
+
+
+def halves(users: Sequence[str], together: Mapping[str, str]) -> list[list[str]]:
+    """Part users in two, those who must stay together in one half; a single part where there is nothing to part."""
+    units = Units.among(users, together)
+    leaders = list(units.members)
+    half = len(leaders) // 2
+    return [units.spread(part) for part in (leaders[:half], leaders[half:]) if part]
 
 
 def ramp(users: int, size: int) -> list[int]:
@@ -114,31 +152,42 @@ def ramp(users: int, size: int) -> list[int]:
 
 
 def _tiered(users: pl.DataFrame, order: Sequence[str], gray: Sequence[int], salt: str, pilot: Pilot) -> list[WaveDraft]:
-    tiers = {tier: users.filter(pl.col("tier") == tier)["user"].to_list() for tier in order}
+    everybody = Units.of(users)
+    tiers = {tier: Units.of(users.filter(pl.col("tier") == tier)) for tier in order}
     drawn = pilots.draw(tiers, salt, pilot)
-    everybody_drawn = buckets.ranked(salt, pilots.PURPOSE, (user for part in drawn.values() for user in part))
-    drafts = [WaveDraft(0, "pilot", None, Stage.PILOT, None, everybody_drawn)]
-    for tier, members in tiers.items():
+    in_order = buckets.ranked(salt, pilots.PURPOSE, (leader for part in drawn.values() for leader in part))
+    drafts = [WaveDraft(0, "pilot", None, Stage.PILOT, None, everybody.spread(in_order))]
+    for tier, units in tiers.items():
         gone = set(drawn[tier])
-        rest = buckets.ranked(salt, GRAY, (user for user in members if user not in gone))
-        drafts += _shares(tier, len(gone), rest, gray)
+        rest = buckets.ranked(salt, GRAY, (leader for leader in units.members if leader not in gone))
+        drafts += _shares(tier, units, len(units.spread(drawn[tier])), rest, gray)
     return drafts
 
 
-def _shares(tier: str, moved: int, rest: list[str], gray: Sequence[int]) -> list[WaveDraft]:
+def _shares(tier: str, units: Units, moved: int, rest: list[str], gray: Sequence[int]) -> list[WaveDraft]:
     # The pilot counts towards every share, so a wave holds only what is missing to it, and a share can be reached before.
-    drafts, total, taken = [], moved + len(rest), 0
+    drafts, total = [], units.users
     for share in gray:
-        until = max(taken, -(-share * total // 100) - moved)
-        drafts.append(WaveDraft(0, f"{tier}-{share}", tier, Stage.GRAY, share, rest[taken:until]))
-        taken = until
-    return [*drafts, WaveDraft(0, f"{tier}-rest", tier, Stage.FULL, 100, rest[taken:])]
+        wanted = -(-share * total // 100) - moved
+        part = units.first(wanted, rest)
+        taken = set(part)
+        rest = [leader for leader in rest if leader not in taken]
+        users = units.spread(part)
+        moved += len(users)
+        drafts.append(WaveDraft(0, f"{tier}-{share}", tier, Stage.GRAY, share, users))
+    return [*drafts, WaveDraft(0, f"{tier}-rest", tier, Stage.FULL, 100, units.spread(rest))]
 
 
 def _by_key(users: Sequence[str], key_order: str) -> list[str]:
     if key_order == "number" or (key_order == "auto" and all(_is_integer(user) for user in users)):
         return sorted(users, key=lambda user: (int(user), user))
-    return sorted(users)
+    return sorted(users, key=_place)
+
+
+def _place(key: str) -> tuple[str, int, str]:
+    """Where a key stands: `~orders:9` before `~orders:10`, because their rows lie so."""
+    owner, _, number = key.rpartition(":")
+    return (owner, int(number), key) if owner and _is_integer(number) else (key, 0, key)
 
 
 def _is_integer(text: str) -> bool:

@@ -126,6 +126,15 @@ def decided_for(db: sa.Connection, plan_id: int, user_keys: Sequence[str]) -> li
     return found
 
 
+def decided(db: sa.Connection, plan_id: int, rule: str) -> list[Case]:
+    """Resolved and replayed cases of one rule, oldest first."""
+    statuses = [Status.RESOLVED.value, Status.REPLAYED.value]
+    query = sa.select(cases).where(cases.c.plan_id == plan_id, cases.c.rule == rule, cases.c.status.in_(statuses))
+    rows = db.execute(query.order_by(cases.c.id)).mappings().all()
+    named = _users(db, [row["id"] for row in rows])
+    return [_case(row, named.get(row["id"], [])) for row in rows]
+
+
 def resolve(
     db: sa.Connection,
     case_id: int,

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.mapping.outcome import Book
-from migrator.store.tables import batches, books, snapshots, verifications, warnings
+from migrator.store.tables import batches, books, cleaned, snapshots, verifications, warnings
 
 
 def keep_books(db: sa.Connection, batch_id: int, found: Mapping[str, Book]) -> None:
@@ -24,6 +24,7 @@ def keep_books(db: sa.Connection, batch_id: int, found: Mapping[str, Book]) -> N
 
 def drop(db: sa.Connection, batch_id: int) -> None:
     """Forget books and warnings of a batch whose users go elsewhere."""
+    db.execute(sa.delete(cleaned).where(cleaned.c.batch_id == batch_id))
     db.execute(sa.delete(books).where(books.c.batch_id == batch_id))
     db.execute(sa.delete(warnings).where(warnings.c.batch_id == batch_id))
 

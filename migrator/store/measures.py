@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from migrator.mapping.outcome import Book
 from migrator.rollout.states import User as Status
 from migrator.store.tables import batches, books, case_users, cases, users, verifications, warnings, waves
+from migrator.store.users import ROWS, USER
 
 MOVED = (Status.MOVED.value, Status.LIVE.value, Status.SETTLED.value)
 BOOK = tuple(Book.__slots__)
@@ -69,11 +70,18 @@ class Cause:
     cases: int
     users: int
     open: int
+    rows: int = 0  # of nobody
 
 
-def user_counts(db: sa.Connection, plan_id: int) -> dict[str, int]:
-    """How many users of a plan are in each status; every status is named, and their sum is the plan."""
-    query = sa.select(users.c.status, sa.func.count()).where(users.c.plan_id == plan_id).group_by(users.c.status)
+def user_counts(db: sa.Connection, plan_id: int, kind: str = USER) -> dict[str, int]:
+    """
+    How many users of a plan are in each status; every status is named, and their sum is the plan.
+
+    Args:
+        kind: `rows` counts rows of nobody instead, which are no users.
+    """
+    query = sa.select(users.c.status, sa.func.count()).where(users.c.plan_id == plan_id, users.c.kind == kind)
+    query = query.group_by(users.c.status)
     return {status.value: 0 for status in Status} | {status: count for status, count in db.execute(query)}
 
 
@@ -154,7 +162,8 @@ def plan_books(db: sa.Connection, plan_id: int) -> dict[str, Book]:
 def tier_numbers(db: sa.Connection, plan_id: int) -> list[TierNumbers]:
     """Every tier of a plan with its users and its middle user's numbers; largest tier first."""
     counted: dict[str, dict[str, int]] = {}
-    query = sa.select(users.c.tier, users.c.status, sa.func.count()).where(users.c.plan_id == plan_id)
+    query = sa.select(users.c.tier, users.c.status, sa.func.count())
+    query = query.where(users.c.plan_id == plan_id, users.c.kind == USER)
     for tier, status, count in db.execute(query.group_by(users.c.tier, users.c.status)):
         counted.setdefault(tier, {})[status] = count
     recency, frequency = _medians(db, plan_id, users.c.r), _medians(db, plan_id, users.c.f)
@@ -178,7 +187,7 @@ def _medians(
             sa.func.row_number().over(partition_by=users.c.tier, order_by=by).label("place"),
             sa.func.count().over(partition_by=users.c.tier).label("all"),
         )
-        .where(users.c.plan_id == plan_id, column.is_not(None))
+        .where(users.c.plan_id == plan_id, users.c.kind == USER, column.is_not(None))
         .subquery()
     )
     middle = sa.select(ranked.c.tier, ranked.c.value).where(ranked.c.place == (ranked.c.all + 1) // 2)
@@ -190,7 +199,8 @@ def progress(db: sa.Connection, plan_id: int) -> list[tuple[datetime, int]]:
     query = (
         sa.select(batches.c.finished_at, sa.func.count())
         .join(users, users.c.batch_id == batches.c.id)
-        .where(users.c.plan_id == plan_id, users.c.status.in_(MOVED), batches.c.finished_at.is_not(None))
+        .where(users.c.plan_id == plan_id, users.c.kind == USER, users.c.status.in_(MOVED))
+        .where(batches.c.finished_at.is_not(None))
         .group_by(batches.c.id, batches.c.finished_at)
         .order_by(batches.c.finished_at, batches.c.id)
     )
@@ -223,13 +233,16 @@ def pace(db: sa.Connection, wave_ids: Iterable[int]) -> Pace:
 
 def causes(db: sa.Connection, plan_id: int) -> list[Cause]:
     """Review cases by cause, the one with most users first; nobody is named."""
+    whose = sa.and_(users.c.plan_id == cases.c.plan_id, users.c.user_key == case_users.c.user_key)
+    kind = sa.func.coalesce(users.c.kind, USER)
     named = (
-        sa.select(cases.c.cause, sa.func.count(case_users.c.user_key.distinct()).label("users"))
+        sa.select(cases.c.cause, kind, sa.func.count(case_users.c.user_key.distinct()))
         .join(case_users, case_users.c.case_id == cases.c.id)
+        .join(users, whose, isouter=True)
         .where(cases.c.plan_id == plan_id)
-        .group_by(cases.c.cause)
+        .group_by(cases.c.cause, kind)
     )
-    held = {cause: count for cause, count in db.execute(named)}
+    held = {(cause, of): count for cause, of, count in db.execute(named)}
     query = (
         sa.select(
             cases.c.cause,
@@ -242,10 +255,14 @@ def causes(db: sa.Connection, plan_id: int) -> list[Cause]:
         .group_by(cases.c.cause)
     )
     found = [
-        Cause(**{**row, "holds": bool(row["holds"]), "open": int(row["open"])}, users=held.get(row["cause"], 0))
+        Cause(
+            **{**row, "holds": bool(row["holds"]), "open": int(row["open"])},
+            users=held.get((row["cause"], USER), 0),
+            rows=held.get((row["cause"], ROWS), 0),
+        )
         for row in db.execute(query).mappings()
     ]
-    return sorted(found, key=lambda cause: (-cause.users, cause.mapping, cause.field, cause.cause))
+    return sorted(found, key=lambda cause: (-cause.users - cause.rows, cause.mapping, cause.field, cause.cause))
 
 
 def warning_counts(db: sa.Connection, plan_id: int) -> list[tuple[str, str, str, int]]:
@@ -266,7 +283,7 @@ def excluded_reasons(db: sa.Connection, plan_id: int) -> dict[str, int]:
     """Users who stay in legacy, by the reason stored with them."""
     query = (
         sa.select(sa.func.coalesce(users.c.reason, "no reason stored"), sa.func.count())
-        .where(users.c.plan_id == plan_id, users.c.status == Status.EXCLUDED.value)
+        .where(users.c.plan_id == plan_id, users.c.kind == USER, users.c.status == Status.EXCLUDED.value)
         .group_by(users.c.reason)
         .order_by(sa.func.count().desc())
     )

@@ -27,6 +27,7 @@ class Plan:
     created_at: datetime
     approved_at: datetime | None
     approved_by: str | None
+    schemas: dict[str, Any] | None = None  # what it was approved against
 
 
 def add(db: sa.Connection, **values: Any) -> int:
@@ -83,3 +84,15 @@ def texts(db: sa.Connection, hash_: str) -> dict[str, str]:
     if found is None:
         raise NotFound(f"mapping set {hash_[:12]} is not stored here")
     return dict(found)
+
+
+def set_hash(db: sa.Connection, start: str) -> str:
+    """The one stored mapping set whose hash begins with *start*."""
+    known = mapping_sets.c.hash
+    found = list(db.scalars(sa.select(known).where(known.startswith(start, autoescape=True)).order_by(known).limit(2)))
+    if len(found) != 1:
+        raise NotFound(
+            f"{'several mapping sets are' if found else 'no mapping set is'} stored under a hash that begins with {start}; "
+            "name a folder, `plan`, or more of the hash"
+        )
+    return str(found[0])

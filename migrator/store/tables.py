@@ -79,6 +79,7 @@ plans = sa.Table(
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("approved_at", Utc),
     sa.Column("approved_by", sa.Text),
+    sa.Column("schemas", sa.JSON),  # what it was approved against: mapping/fingerprint.py
 )
 
 waves = sa.Table(
@@ -239,6 +240,17 @@ cleaned = sa.Table(
     sa.Column("rule", sa.String(64), primary_key=True),
     sa.Column("action", sa.String(8), nullable=False),  # drop | archive | hold
     sa.Column("rows", sa.BigInteger, nullable=False),
+)
+
+#: Cleaning rules that a person took back: they take nothing in this plan any more.
+exemptions = sa.Table(
+    "exemptions",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("mapping", sa.Text, primary_key=True),
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("taken_back_by", sa.Text, nullable=False),
+    sa.Column("taken_back_at", Utc, nullable=False),
 )
 
 snapshots = sa.Table(

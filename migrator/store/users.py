@@ -13,6 +13,7 @@ from migrator.rollout.states import User as Status
 from migrator.store.tables import users
 
 CHUNK = 5000
+USER, ROWS = "user", "rows"  # kinds: a person, or a row of nobody that is its own owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +142,36 @@ def assign(db: sa.Connection, plan_id: int, keys: Iterable[str], **values: Any) 
         )
 
 
-def counts(db: sa.Connection, plan_id: int) -> list[tuple[int | None, str, str, int]]:
-    """(wave, tier, status, users) for every combination there is."""
+def groups(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> dict[str, str]:
+    """Those of *keys* who merge with others -> the key of the one who survives."""
+    wanted, found = sorted(keys), dict[str, str]()
+    for start in range(0, len(wanted), CHUNK):
+        query = sa.select(users.c.user_key, users.c.group_key).where(
+            users.c.plan_id == plan_id,
+            users.c.user_key.in_(wanted[start : start + CHUNK]),
+            users.c.group_key.is_not(None),
+        )
+        found |= {key: leader for key, leader in db.execute(query.order_by(users.c.user_key))}
+    return found
+
+
+def with_groups(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[User]:
+    """These users, and all who merge with one of them; in key order."""
+    asked = set(keys)
+    leaders = sorted(set(groups(db, plan_id, asked).values()))
+    for start in range(0, len(leaders), CHUNK):
+        query = sa.select(users.c.user_key).where(
+            users.c.plan_id == plan_id, users.c.group_key.in_(leaders[start : start + CHUNK])
+        )
+        asked |= set(db.scalars(query))
+    return some(db, plan_id, asked)
+
+
+def counts(db: sa.Connection, plan_id: int, kind: str = USER) -> list[tuple[int | None, str, str, int]]:
+    """(wave, tier, status, users) for every combination there is; or the same of rows of nobody."""
     query = (
         sa.select(users.c.wave_id, users.c.tier, users.c.status, sa.func.count())
-        .where(users.c.plan_id == plan_id)
+        .where(users.c.plan_id == plan_id, users.c.kind == kind)
         .group_by(users.c.wave_id, users.c.tier, users.c.status)
     )
     return [(wave, tier, status, count) for wave, tier, status, count in db.execute(query)]

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.errors import NotFound, Overtaken
+from migrator.rollout.plan import Stage
 from migrator.rollout.states import Wave as Status
 from migrator.store.tables import waves
 
@@ -33,6 +34,11 @@ class Wave:
     rung_at: datetime | None
     verdict: str | None
     findings: list[dict[str, Any]] | None
+
+    @property
+    def units(self) -> str:
+        """What `users` counts."""
+        return Stage(self.stage).units
 
 
 def _wave(row: Any) -> Wave:

@@ -91,8 +91,9 @@ def test_the_numbers_are_json_and_their_sums_agree(told: dict[str, Any]) -> None
          "review": 2, "blocked": 0, "even": True}
     ]  # fmt: skip
     assert told["left_behind"] == [
-        {"mapping": "orders", "table": "t_order", "rows": 7, "reason": "orders of guests", "of_excluded": 2}
-    ]
+        {"mapping": "orders", "table": "t_order", "rows": 7, "reason": "orders of guests", "of_excluded": 2,
+         "moves": 0, "all": None}
+    ]  # fmt: skip
     assert told["progress"][-1]["users"] == 3
 
 

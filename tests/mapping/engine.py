@@ -10,7 +10,9 @@ import polars as pl
 
 from migrator.mapping import compile as compiler
 from migrator.mapping import document, shapes
+from migrator.mapping.custom import Function, functions
 from migrator.mapping.environment import Env
+from migrator.mapping.examples import example_hash
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context, Mapped, SourceRows
 from migrator.mapping.query import Query, Test
@@ -18,21 +20,30 @@ from migrator.mapping.registry import TRANSFORMS
 from migrator.mapping.schema import Column, Kind, Schema, Table
 from migrator.mapping.values import Values, literal_text, of, text
 
-PLAN = Context("plan-1", "2024-01-01T00:00:00Z")
+PLAN = Context("plan-1", "2024-01-01T00:00:00Z", keyed=example_hash)
 PEOPLE = "set: shop\nusers: {table: person, key: id}\n"
+
+CODE = """
+from migrator.mapping.custom import transform
+
+@transform(takes=str, gives=str)
+def title(values):
+    return [value.title() for value in values]
+"""
 
 _DTYPES: dict[Kind, pl.DataType] = {
     Kind.INTEGER: pl.Int64(),
     Kind.DECIMAL: pl.Decimal(38, 18),
     Kind.FLOAT: pl.Decimal(38, 18),
     Kind.BOOLEAN: pl.Boolean(),
+    Kind.BINARY: pl.Binary(),
 }
 
 
 def a_set(*mappings: str, people: str = PEOPLE, **files: str) -> MappingSet:
-    """Documents as texts; `countries_csv="…"` is the file countries.csv."""
+    """Documents as texts; `countries_csv="…"` is the file countries.csv, `names_py="…"` the module names.py."""
     texts = {f"m{place}.yaml": mapping for place, mapping in enumerate(mappings)}
-    texts |= {name.replace("_csv", ".csv"): content for name, content in files.items()}
+    texts |= {name.replace("_csv", ".csv").replace("_py", ".py"): content for name, content in files.items()}
     return document.parse({"set.yaml": people} | texts)
 
 
@@ -116,9 +127,9 @@ def a_legacy(*tables: Table, **rows: list[dict[str, Any]]) -> Legacy:
     return Legacy(a_schema(*tables), rows)
 
 
-def sources(set_: MappingSet, legacy: Legacy, users: Sequence[str]) -> dict[str, SourceRows]:
+def sources(set_: MappingSet, legacy: Legacy, users: Sequence[str], context: Context = PLAN) -> dict[str, SourceRows]:
     return {
-        name: shapes.read(mapping, set_, legacy.schema, legacy.fetch, users, PLAN)
+        name: shapes.read(mapping, set_, legacy.schema, legacy.fetch, users, context)
         for name, mapping in set_.mappings.items()
     }
 
@@ -129,7 +140,7 @@ def mapped(
     """Read and map users (all of them, if none are named); the books must balance, whatever happened."""
     if users is None:
         users = shapes.users(set_, legacy.schema, legacy.fetch)["key"].to_list()
-    made = compiler.apply(set_, target, sources(set_, legacy, users), context)
+    made = compiler.apply(set_, target, sources(set_, legacy, users, context), context)
     assert all(book.balanced for book in made.books.values()), made.books
     return made
 
@@ -148,7 +159,12 @@ def findings(made: Mapped, *columns: str) -> list[tuple[Any, ...]]:
 def stepped(name: str, args: Any, *inputs: Sequence[Any], env: Env | None = None, **files: Any) -> Values:
     """Carry out one step on columns of Python values."""
     columns = [of(values if isinstance(values, pl.Series) else pl.Series(list(values))) for values in inputs]
-    return TRANSFORMS[name].apply(columns, args, env or Env(PLAN, files))
+    return TRANSFORMS[name].apply(columns, args, env or Env(PLAN, files, functions=code()))
+
+
+def code(text: str | None = None, module: str = "names") -> dict[str, Function]:
+    """The project's own code, as `call` finds it."""
+    return functions(module, CODE if text is None else text, f"{module}.py")
 
 
 def outcome(values: Values) -> list[Any]:

@@ -341,7 +341,7 @@ def test_the_row_of_another_user_is_not_a_parent() -> None:
     made = family([{"id": 1}, {"id": 2}], [{"id": 7, "person": 1}], [{"id": 9, "bill": 7, "person": 2}])
 
     assert findings(made, "user", "field", "rule", "value", "note") == [
-        ("2", "bill_id", "lookup", "7", "there is no such row")
+        ("2", "bill_id", "lookup", "7", "there is no such row, or it is somebody else's")
     ]
     assert made.books["items"].review == 1
 
@@ -648,3 +648,26 @@ def test_secrets_are_marked() -> None:
     )
 
     assert findings(made, "field", "sensitive") == [("mail", True), ("name", True)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "made"),
+    [
+        ("{from: note, default: {}}", '{"a": 1}', '{"a":1}'),
+        ("{choose: [{when: {id: 2}, from: note, transform: [json]}, {else: {value: light}}]}", None, '"light"'),
+        ("{choose: [{when: {id: 1}, from: id}, {else: {from: note, transform: [json]}}]}", None, "1"),
+    ],
+)
+def test_a_value_is_of_one_kind_whoever_else_is_in_the_batch(rule: str, given: str | None, made: str) -> None:
+    set_ = a_set(
+        "mapping: people\nsource: {table: person, key: id, user: id}\ntarget: {table: people, id: {uuid5: id}}\n"
+        f"fields:\n  doc: {rule}\n"
+    )
+    target = a_schema(a_table("people", id="uuid not null", doc="json"))
+    people = [{"id": 1, "note": given}, {"id": 2, "note": None}, {"id": 3, "note": "[7]"}]
+    legacy = a_legacy(a_table("person", id="integer", note="text"), person=people)
+
+    alone, together = (mapped(set_, legacy, target, users) for users in (["1"], ["1", "2", "3"]))
+
+    assert rows_of(alone, "people", "doc") == [made]
+    assert made in rows_of(together, "people", "doc")

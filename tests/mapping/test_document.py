@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from migrator.errors import MappingInvalid
 from migrator.mapping import document, lint, problems
-from migrator.mapping.model import From, Id, Join, MappingSet, Names, OnConflict, Pivot, Predicate, Rule, Value
+from migrator.mapping.model import (
+    From,
+    Id,
+    Join,
+    MappingSet,
+    Names,
+    OnConflict,
+    Pivot,
+    Predicate,
+    Rule,
+    Value,
+    WithoutUser,
+)
 from migrator.mapping.problems import Problem
 
 MAGENTO = Path(__file__).parents[2] / "mappings" / "magento1"
@@ -269,22 +281,47 @@ def test_a_value_of_the_wrong_kind_is_a_mistake(tmp_path: Path, text: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ("{match: [id], action: fill_nulls}", None),
+        ("{match: id, action: update, leave: [name]}", None),
+        ("{match: [id], action: skip_if_equal, leave: {'*': {name: root}}}", None),
+        ("{match: [id], action: update_if_newer, newer: changed}", None),
+        ("{match: [id], action: update_if_newer}", "E102"),
+        ("{match: [id], action: update, newer: changed}", "E105"),
+        ("{match: [id], action: skip, leave: [name]}", "E105"),
+        ("{match: [id], action: overwrite}", "E105"),
+        ("{action: update}", "E102"),
+        ("{match: [id], action: update, leave: {name: 7}}", "E101"),
+    ],
+)
+def test_what_is_said_about_rows_that_are_there_is_read_or_is_a_mistake(
+    tmp_path: Path, rule: str, code: str | None
+) -> None:
+    text = HEAD.replace("user_id}}\n", f"user_id}}, on_conflict: {rule}}}\n") + FIELDS
+
+    assert [problem.code for problem in mistakes(tmp_path, accounts=text)] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(("way", "code"), [("sequence: true", None), ("sequence: false", "E105")])
+def test_numbers_are_asked_for_or_not_at_all(tmp_path: Path, way: str, code: str | None) -> None:
+    found = mistakes(tmp_path, accounts=HEAD.replace("uuid5: user_id", way) + FIELDS)
+
+    assert [problem.code for problem in found] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
     ("reason", "right"), [("???", False), ("", False), ("null", False), ("''", False), ("in profiles", True)]
 )
 def test_what_is_left_behind_needs_a_reason(tmp_path: Path, reason: str, right: bool) -> None:
     found = mistakes(tmp_path, accounts=f"{HEAD}{FIELDS}ignore:\n  bak1: {reason}\n")
 
-    assert [problem.code for problem in found] == ([] if right else ["E105"])
+    assert [problem.code for problem in found] == ([] if right else ["E209"])
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("user: user_id}", "user: user_id, without_user: move}"),
-        ("uuid5: user_id", "sequence: true"),
-        ("user_id}}\n", "user_id}, on_conflict: {match: [id], action: fill_nulls}}\n"),
-        ("user_id}}\n", "user_id}, on_conflict: {match: [id], action: skip, leave: [name]}}\n"),
-        ("target:", "when_merged: {keep: survivor}\ntarget:"),
         ("target:", "merge_duplicates: {match: [name], keep: {source_priority: kind}}\ntarget:"),
     ],
 )
@@ -292,6 +329,39 @@ def test_what_this_version_cannot_do_is_refused_when_it_is_read(tmp_path: Path, 
     assert old in HEAD
 
     assert mistake(tmp_path, accounts=HEAD.replace(old, new) + FIELDS).code == "E120"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("move", WithoutUser(None, (), move=True)),
+        ("{move: true, values: ['0', none]}", WithoutUser(None, ("0", "none"), move=True)),
+        ("{leave: guests stay, values: [0]}", WithoutUser("guests stay", (0,))),
+    ],
+)
+def test_rows_of_nobody_are_left_with_a_reason_or_move(tmp_path: Path, written: str, read: WithoutUser) -> None:
+    text = HEAD.replace("user: user_id}", f"user: user_id, without_user: {written}}}") + FIELDS
+
+    assert document.load(folder(tmp_path, accounts=text)).mappings["accounts"].source.without_user == read
+
+
+@pytest.mark.parametrize(
+    ("written", "codes"),
+    [
+        ("leave", ["E105"]),
+        ("{values: [0]}", ["E102"]),
+        ("{move: false}", ["E102"]),
+        ("{move: true, leave: both}", ["E105"]),
+        ("{leave: ''}", ["E209"]),
+        ("{move: 1}", ["E105", "E102"]),
+        ("{moves: true}", ["E103", "E102"]),
+        ("[move]", ["E101"]),
+    ],
+)
+def test_rows_of_nobody_that_nothing_clear_is_said_of(tmp_path: Path, written: str, codes: list[str]) -> None:
+    text = HEAD.replace("user: user_id}", f"user: user_id, without_user: {written}}}") + FIELDS
+
+    assert sorted(problem.code for problem in mistakes(tmp_path, accounts=text)) == sorted(codes)
 
 
 @pytest.mark.parametrize("text", ["examples: {a: b}", "about: [a, b]", "on_reject: [hold_row]"])
@@ -343,6 +413,9 @@ def test_the_name_of_a_join_can_stand_before_a_point(tmp_path: Path, name: str) 
         ("{column: ids, as: id, separator: ',', key: k}", "E105"),
         ("{column: ids, separator: ','}", "E102"),
         ("{column: ids, as: id, parse: xml}", "E105"),
+        ("{column: ids, as: id, separator: ''}", "E105"),
+        ("{column: ids, as: id, separator: '[', regex: true}", "E105"),
+        ("{column: ids, as: id, parse: json, regex: true}", "E105"),
     ],
 )
 def test_unnest_says_how_a_value_is_taken_apart(tmp_path: Path, unnest: str, code: str) -> None:

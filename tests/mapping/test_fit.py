@@ -33,6 +33,10 @@ def fitted(value: Any, column: Column, dialect: str = "postgresql") -> Any:
         (32_767, a_column("integer", bits=16), 32_767),
         (32_768, a_column("integer", bits=16), FAILED),
         (-(2**31) - 1, a_column("integer", bits=32), FAILED),
+        (255, a_column("integer", bits=8, unsigned=True), 255),
+        (256, a_column("integer", bits=8, unsigned=True), FAILED),
+        (-1, a_column("integer", bits=64, unsigned=True), FAILED),
+        (2**63 - 1, a_column("integer", bits=64, unsigned=True), 2**63 - 1),
         (Decimal("2.0"), a_column("integer"), 2),
         (Decimal("2.5"), a_column("integer"), FAILED),
         ("12", a_column("integer"), 12),
@@ -180,3 +184,14 @@ def test_a_text_that_fits_a_number_column_is_canonical_text_of_that_number(texts
 
     for before, after in zip(texts, text(made.values).to_list(), strict=True):
         assert after is None or after == before or before == "-0"
+
+
+@pytest.mark.parametrize(
+    ("places", "micros", "fits"), [(0, 0, True), (0, 500_000, False), (3, 500, False), (3, 5_000, True)]
+)
+def test_a_time_is_never_rounded_to_what_its_column_keeps(places: int, micros: int, fits: bool) -> None:
+    moment = NOON.replace(microsecond=micros)
+
+    for kind, value in (("timestamp", moment), ("datetime", moment.replace(tzinfo=None))):
+        made = fitted(value, a_column(kind, scale=places, declared="datetime"), "mysql")
+        assert (made != FAILED) == fits

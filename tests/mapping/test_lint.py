@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ examples:
   - name: plain
     given: {user_id: 7, nick: ann, mail: ann@example.com, level: 1, meta: {theme: dark}, logins: [{at: '2020-01-01 00:00:00'}]}
     expect: {name: ann, tier: gold}
+  - name: a beginner
+    given: {user_id: 8, nick: bob, mail: bob@example.com, level: 0}
+    expect: {tier: basic}
 """,
     "orders.yaml": """\
 mapping: orders
@@ -89,7 +93,8 @@ fields:
 def table(name: str, *columns: Column, key: str = "", uniques: tuple[str, ...] = (), points: str = "") -> Table:
     """A table; `points` names another that one foreign key points at."""
     keys = (ForeignKey((columns[0].name,), points, ("id",)),) if points else ()
-    return Table(name, {c.name: c for c in columns}, (key,) if key else (), tuple((u,) for u in uniques), keys)
+    indexes = tuple((column.name,) for column in columns if column.name.endswith("_id"))
+    return Table(name, {c.name: c for c in columns}, (key,) if key else (), tuple((u,) for u in uniques), keys, indexes)
 
 
 def integer(name: str) -> Column:
@@ -242,7 +247,7 @@ def test_the_plan_has_only_an_id_and_a_date() -> None:
     def said(name: str) -> list[str]:
         return of(changed("lines.yaml", "{from: num,", f"{{from: [num, {name}], transform: [coalesce],"), "E201")
 
-    assert said("$plan.now") == ["$plan.now"]
+    assert said("$plan.name") == ["$plan.name"]
     assert said("$plan.id") == said("$plan.as_of") == []
 
 
@@ -516,17 +521,123 @@ def test_rows_are_merged_only_within_one_user() -> None:
     assert codes(changed("orders.yaml", "checks:", merge.replace("$at", "$account_id, $at"))) == set()
 
 
-def test_users_are_not_merged_by_this_version() -> None:
+def test_users_are_merged_by_the_mapping_of_their_own_rows() -> None:
     texts = changed("accounts.yaml", "ignore:", "merge_duplicates: {match: [$email], keep: {oldest: born}}\nignore:")
 
-    assert codes(texts) == {"E120"}
+    assert {code for code in codes(texts) if code.startswith("E")} == set()
 
 
-@pytest.mark.parametrize(("match", "right"), [("[email]", False), ("[id]", True)])
-def test_rows_are_updated_by_their_primary_key_only(match: str, right: bool) -> None:
-    conflict = f"id: {{uuid5: user_id}}\n  on_conflict: {{match: {match}, action: update}}"
+# ---- rows that are there already ---------------------------------------------------------------------------------
 
-    assert ("E120" not in codes(changed("accounts.yaml", "id: {uuid5: user_id}", conflict))) is right
+
+def _conflict(rule: str, id_: str = "uuid5: user_id") -> dict[str, str]:
+    return changed("accounts.yaml", "id: {uuid5: user_id}", f"id: {{{id_}}}\n  on_conflict: {rule}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "codes_"),
+    [
+        ("{match: [id], action: update}", set()),
+        (
+            "{match: [email], action: fill_nulls, leave: {name: {email: root@x.org}, '*': {id: {is_null: false}}}}",
+            set(),
+        ),
+        ("{match: [nobody], action: update}", {"E301"}),
+        ("{match: [email], action: update, leave: [nobody]}", {"E301"}),
+        ("{match: [email], action: update, leave: {name: {nobody: 1}}}", {"E301"}),
+        ("{match: [email], action: update_if_newer, newer: nobody}", {"E301"}),
+        ("{match: [hidden], action: update}", {"E307"}),
+        ("{match: [email], action: update, leave: [hidden]}", {"E307"}),
+    ],
+)
+def test_what_is_said_about_rows_that_are_there_names_columns_that_are_set(rule: str, codes_: set[str]) -> None:
+    schema = target()
+    table = schema.tables["accounts"]
+    columns = {**table.columns, "hidden": Column("hidden", Kind.TEXT, has_default=True)}
+    schema.tables["accounts"] = replace(table, columns=columns)
+
+    problems = {problem.code for problem in found(_conflict(rule), new=schema)}
+
+    assert problems & {"E301", "E305", "E307", "W604"} == codes_
+
+
+@pytest.mark.parametrize("made", [{"view": True}, {"transactional": False}])
+def test_rows_are_only_written_where_they_can_be_taken_back(made: dict[str, bool]) -> None:
+    schema = target()
+    schema.tables["accounts"] = replace(schema.tables["accounts"], **made)
+
+    [problem] = [one for one in found(TEXTS, new=schema) if one.code == "E308"]
+
+    assert "accounts" in problem.text
+
+
+def test_the_rows_of_a_view_are_those_of_tables_and_need_no_word() -> None:
+    view = replace(table("named", integer("id")), view=True)
+
+    assert found(TEXTS, old=legacy(view)) == []
+
+
+def test_an_update_of_a_table_that_others_write_is_a_warning() -> None:
+    texts = _conflict("{match: [id], action: update}")
+    more = texts["accounts.yaml"].replace("mapping: accounts", "mapping: more_accounts")
+
+    assert of(texts | {"more.yaml": more}, "W604") == ["accounts", "accounts"]
+    assert "W604" not in codes(texts)
+
+
+def test_numbers_need_a_column_that_counts() -> None:
+    schema = target()
+    table = schema.tables["accounts"]
+    texts = changed("accounts.yaml", "id: {uuid5: user_id}", "id: {sequence: true}")
+
+    def told(**column: object) -> bool:
+        counted = Column("id", **column)  # type: ignore[arg-type]
+        schema.tables["accounts"] = replace(table, columns={**table.columns, "id": counted})
+        return "E305" in {problem.code for problem in found(texts, new=schema)}
+
+    assert told(kind=Kind.UUID, has_default=True)
+    assert told(kind=Kind.INTEGER)
+    assert not told(kind=Kind.INTEGER, has_default=True)
+
+
+def test_a_number_is_looked_up_by_the_key_of_the_source_row() -> None:
+    texts = changed("orders.yaml", "id: {uuid5: order_id}", "id: {sequence: true}")
+    wrong = texts | {"lines.yaml": TEXTS["lines.yaml"].replace("by: order_id", "by: [order_id, line_id]")}
+
+    assert "E503" not in codes(texts)
+    assert "E503" in codes(wrong)
+
+
+@pytest.mark.parametrize(
+    ("more", "right"),
+    [(", required: true", True), ("", False), (", on_missing: skip", True), (", on_missing: null", False)],
+)
+def test_a_row_that_may_be_missing_is_not_put_where_null_is_not_allowed(more: str, right: bool) -> None:
+    texts = changed("orders.yaml", "by: user_id, required: true", f"by: user_id{more}")
+
+    assert ("E505" not in codes(texts)) is right
+
+
+@pytest.mark.parametrize(
+    ("null_if", "where", "right"),
+    [
+        ("[0]", "{closed: 0}", False), ("[0]", "{closed: [0, 2]}", False), ("[0]", "{closed: {not: 0}}", False),
+        ("[1]", "{closed: 0}", True), ("[0]", "{closed: {gt: 0}}", True), ("['']", "{closed: 0}", True),
+        ("[0]", "{any: [{closed: 1}, {closed: 0}]}", False), ("[0]", "{closed: {is_null: true}}", True),
+    ],
+)  # fmt: skip
+def test_a_condition_on_a_value_that_null_if_takes_away_is_a_warning(null_if: str, where: str, right: bool) -> None:
+    mapping = (
+        "mapping: m\nsource: {table: t, key: id, user: id%s}\ntarget: {table: m, id: {uuid5: id}}\nfields: {a: a}\n"
+    )
+    users = "set: s\nusers: {table: t, key: id%s}\n%s"
+    told = f", where: {where}, null_if: {null_if}"
+    for texts in (
+        {"set.yaml": users % ("", ""), "m.yaml": mapping % told},
+        {"set.yaml": users % (f", where: {where}", f"null_if: {null_if}\n"), "m.yaml": mapping % ""},
+    ):
+        problems = lint(document.parse(texts), None, None)
+        assert ([problem.code for problem in problems if problem.code == "W214"] == []) is right
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
@@ -601,3 +712,37 @@ def test_whatever_can_be_read_can_be_linted_and_every_problem_stands_in_a_file(t
     for problem in lint(made, legacy(), target()):
         assert 1 <= problem.place.line <= len(texts[problem.place.file].splitlines())
         assert problem.text
+
+
+# ---- rows of nobody that move ----
+
+
+def moving(lines: str) -> dict[str, str]:
+    """The set with orders of nobody that move, and these lines."""
+    orders = TEXTS["orders.yaml"].replace("{leave: orders of guests stay}", "move")
+    return TEXTS | {"orders.yaml": orders, "lines.yaml": lines}
+
+
+def test_rows_of_nobody_find_what_they_hang_on_by_columns_of_the_source() -> None:
+    lines = TEXTS["lines.yaml"].replace("target:", "  without_user: move\ntarget:")
+    assert not [one for one in found(moving(lines)) if one.level == "error"]
+
+    computed = lines.replace(
+        "{lookup: orders, by: order_id,", "{from: order_id, transform: [{multiply: 1}, {lookup: orders}],"
+    )
+    copied = lines.replace("by: order_id,", "by: $its,").replace("fields:", "vars: {its: {from: order_id}}\nfields:")
+
+    (told,) = [one for one in found(moving(computed)) if one.level == "error"]
+    assert (told.code, under(told, moving(computed))) == ("E213", "lookup")
+    assert told.text == "rows of nobody find their orders by order_id, which is computed"
+    assert not [one for one in found(moving(copied)) if one.level == "error"]
+
+
+def test_rows_of_nobody_are_known_by_a_column_of_their_table() -> None:
+    lines = (
+        TEXTS["lines.yaml"]
+        .replace("line_id", "part")
+        .replace("target:", "  without_user: move\n  unnest: {column: num, separator: ',', as: part}\ntarget:")
+    )
+
+    assert ("E212", "t_line") in [(one.code, under(one, moving(lines))) for one in found(moving(lines))]

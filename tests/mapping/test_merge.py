@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrator.errors import WrongInput
 from migrator.mapping.outcome import Mapped
 from tests.mapping.engine import a_legacy, a_schema, a_set, a_table, findings, mapped, rows_of
 
@@ -160,9 +159,28 @@ def test_a_child_of_a_folded_row_hangs_on_the_row_that_survived() -> None:
     assert rows_of(made, "wishes", "__key") == ["1"]
 
 
-def test_a_way_to_merge_that_makes_no_sense_for_a_field_is_said_in_a_sentence() -> None:
-    with pytest.raises(WrongInput, match="note cannot be merged by any"):
-        merged(f"{{{MATCH}, keep: {{oldest: id}}, fields: {{note: any}}}}", [{}, {}])
+@pytest.mark.parametrize(
+    ("field", "how", "values", "note"),
+    [
+        ("note", "any", ["perhaps", "true"], "it is neither true nor false"),
+        ("note", "append", ["[1]", "{bad"], "it is no JSON"),
+    ],
+)
+def test_a_value_that_cannot_be_merged_so_is_a_finding(field: str, how: str, values: list[str], note: str) -> None:
+    rows = [{field: value} for value in values] + [{"sku": "b", field: "[2]"}]
+
+    made = merged(f"{{{MATCH}, keep: {{oldest: id}}, fields: {{{field}: {how}}}}}", rows)
+
+    assert findings(made, "key", "field", "rule", "note") == [("1", field, "merge_duplicates", note)]
+    assert rows_of(made, "wishes", "__key") == ["3"]
+
+
+def test_flags_that_are_numbers_or_words_are_merged_as_what_they_say() -> None:
+    rows = [{"qty": 0, "note": "true"}, {"qty": 1, "note": "false"}, {"qty": None, "note": None}]
+
+    made = merged(f"{{{MATCH}, keep: {{oldest: id}}, fields: {{qty: any, note: all}}}}", rows)
+
+    assert rows_of(made, "wishes", "qty", "note") == [(1, "false")]
 
 
 @settings(deadline=None, max_examples=20)

@@ -10,7 +10,7 @@ from migrator.errors import WrongInput
 from migrator.mapping import shapes
 from migrator.mapping.outcome import SourceRows
 from migrator.mapping.query import Query
-from tests.mapping.engine import PEOPLE, PLAN, Legacy, a_legacy, a_set, a_table
+from tests.mapping.engine import PEOPLE, PLAN, Legacy, a_legacy, a_schema, a_set, a_table, findings, mapped, rows_of
 
 PERSON = a_table("person", id="integer", name="text", level="integer", city_id="integer", seen="text")
 TARGET = "target: {table: t, id: {fields: [a]}}\nfields: {a: %s}\n"
@@ -407,6 +407,19 @@ def test_unnest_makes_a_row_of_each_part_and_nothing_of_empty_ones() -> None:
     assert (source.read, source.expanded, source.folded) == (3, 1, 1)
 
 
+def test_unnest_cuts_at_a_pattern_where_one_mark_is_not_enough() -> None:
+    rows = [{"id": 1, "person": 1, "goods": "7; 8,9 |;"}, {"id": 2, "person": 1, "goods": " , ;"}]
+    legacy = a_legacy(PERSON, FAVOURITE, person=people({}), favourite=rows)
+    unnest = r"unnest: {column: goods, separator: '\s*[,;|]\s*', regex: true, as: good, position: n}"
+
+    source = read(
+        legacy, a_mapping(f"{{table: favourite, user: person, key: [id, good], {unnest}}}", "{from: n}"), ["1"]
+    )
+
+    assert source.frame.select("good", "n").rows() == [("7", 0), ("8", 1), ("9", 2)]
+    assert (source.read, source.expanded, source.folded) == (2, 2, 1)
+
+
 def test_unnest_of_json_takes_keys_or_places_and_a_broken_text_stays_one_faulty_row() -> None:
     rows = [{"id": i, "person": 1, "goods": text} for i, text in enumerate(['{"a":1.50,"b":[2]}', '["x"]', "{bad"])]
     legacy = a_legacy(PERSON, FAVOURITE, person=people({}), favourite=rows)
@@ -493,3 +506,21 @@ def test_rows_of_nobody_and_rows_of_excluded_users_are_counted_apart() -> None:
     assert (nobody.null, nobody.unknown, nobody.excluded, nobody.sample) == (3, 1, 1, ("2", "3", "4", "5"))
     owned = shapes.read(mapping, set_, legacy.schema, legacy.fetch, ["1"]).read
     assert shapes.rows(mapping, legacy.fetch) == owned + nobody.count + nobody.excluded
+
+
+def test_bytes_are_read_as_the_text_that_they_are_when_they_are_taken_apart() -> None:
+    table = a_table("person", id="integer", data="binary")
+    rows = [b'a:1:{s:1:"a";i:1;}', b"b:0;", b"\xff", None]
+    legacy = a_legacy(table, person=[{"id": place, "data": data} for place, data in enumerate(rows)])
+    settings = """
+mapping: settings
+source: {table: person, key: [id, name], user: id, null_if: ['b:0;'], unnest: {column: data, parse: php, key: name, as: value}}
+target: {table: settings, id: {fields: [person, name]}}
+fields: {person: id, name: name, value: value}
+"""
+    target = a_schema(a_table("settings", primary=["person", "name"], person="integer", name="text", value="text"))
+
+    made = mapped(a_set(settings), legacy, target)
+
+    assert rows_of(made, "settings", "person", "name", "value") == [(0, "a", "1")]
+    assert findings(made, "user", "rule") == [("2", "unnest")]

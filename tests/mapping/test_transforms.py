@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,10 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrator.edges.keys import ProjectKey
+from migrator.errors import WrongInput
 from migrator.mapping import ids, jsons, php
+from migrator.mapping.environment import Env
+from migrator.mapping.outcome import Context
 from migrator.mapping.registry import TRANSFORMS
 from migrator.mapping.schema import Kind
-from tests.mapping.engine import outcome, stepped
+from tests.mapping.engine import PLAN, outcome, stepped
 
 FAILED = "FAILED"
 
@@ -55,6 +62,8 @@ SAMPLES: dict[str, Any] = {
     "json_get": "a.0",
     "map": {"a": 1, "b": None, "else": "keep"},
     "lookup": {"file": "c.csv", "match": "name", "take": "code"},
+    "hash": "sha256",
+    "call": "names:title",
     "password_hash": {"forms": {"md5": "(?<hash>[0-9a-f]{32})"}},
     "uuid5": "people",
     "range": {"bounds": "[]"},
@@ -146,6 +155,20 @@ def test_no_typed_value_makes_a_step_raise(series: pl.Series) -> None:
         ("between", [0, 10], [0, 10, 11], [0, 10, FAILED]),
         ("between", [0, None], ["12.5", "-1", "x"], ["12.5", FAILED, FAILED]),
         ("between", ["2010-01-01", "$plan.as_of"], ["2010-01-01", "2024-01-02"], ["2010-01-01", FAILED]),
+        ("round", {"digits": 0}, ["99999999999999999999.9", "-2.5"], [FAILED, "-3"]),
+        ("round", {"digits": 1, "mode": "down"}, ["-2.59", "2.59"], ["-2.5", "2.5"]),
+        ("decimal", {"rounding": "half_up", "scale": 0}, ["99999999999999999999.9"], [FAILED]),
+        (
+            "multiply",
+            Decimal("0.1"),
+            ["0.000000000000000001", "99999999999999999999"],
+            [FAILED, "9999999999999999999.9"],
+        ),
+        ("multiply", 10, ["99999999999999999999", "1"], [FAILED, "10"]),
+        ("divide", 3, ["9", "10", "99999999999999999999"], ["3", FAILED, "33333333333333333333"]),
+        ("divide", Decimal("0.25"), ["1", "99999999999999999999"], ["4", FAILED]),
+        ("epoch", {"unit": "s", "between": ["2023-11-14T22:13:20.5", None]}, [1_700_000_000], [FAILED]),
+        ("collapse_spaces", None, ["a b", "\u3000a\t", ""], ["a b", " a ", ""]),
         ("email", None, ["a@b.co", "not-an-email", "a@b", " a@b.co"], ["a@b.co", FAILED, FAILED, FAILED]),
         ("phone", "CN", ["13812345678", "+49 30 123456", "abc"], ["+8613812345678", "+4930123456", FAILED]),
         ("integer", None, ["12", "1.0", "1.5", "9" * 20, " 1"], [12, 1, FAILED, FAILED, FAILED]),
@@ -363,11 +386,27 @@ def test_hash_and_salt_in_two_columns_are_tagged_with_their_scheme() -> None:
     assert outcome(made) == [f"$legacy$md5-salted$ab${MD5}", FAILED]
 
 
-def test_reset_leaves_an_unknown_hash_behind_with_a_warning() -> None:
+def test_reset_puts_a_mark_in_the_place_of_an_unknown_hash_with_a_warning() -> None:
     made = stepped("password_hash", FORMS | {"on_unsupported": "reset"}, ["$2y$10$abc"])
 
-    assert outcome(made) == [None]
+    assert outcome(made) == ["$legacy$reset$$"]
     assert made.changed is not None and made.changed.to_list() == [True]
+
+
+def test_a_keyed_hash_is_the_same_for_the_same_text_and_another_for_another_purpose_or_key() -> None:
+    (one, again, other, nothing) = outcome(stepped("hash", "sha256", ["ann", "ann", "bob", None]))
+    (elsewhere,) = outcome(stepped("hash", {"sha256": "newsletter"}, ["ann"]))
+    (theirs,) = outcome(stepped("hash", "sha256", ["ann"], env=Env(replace(PLAN, keyed=ProjectKey(b"k" * 32).digest))))
+
+    assert one == again and nothing is None
+    assert len({one, other, elsewhere, theirs}) == 4
+    assert all(re.fullmatch("[0-9a-f]{64}", text) for text in (one, other, elsewhere, theirs))
+    assert one != hashlib.sha256(b"ann").hexdigest()
+
+
+def test_without_the_projects_key_nothing_is_hashed_with_a_key_that_everybody_knows() -> None:
+    with pytest.raises(WrongInput, match="project's key"):
+        stepped("hash", "sha256", ["ann"], env=Env(Context("p", "2024-01-01T00:00:00Z")))
 
 
 # ---- ids ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,11 @@ import pytest
 from migrator.rollout import pilot
 from migrator.rollout.gate import Limits, Outcome
 from migrator.rollout.pilot import Acceptance, Pilot
+from migrator.rollout.units import Units
+
+
+def units(users):
+    return Units.among(users, {})
 
 
 @pytest.mark.parametrize(
@@ -18,12 +23,12 @@ def test_a_tier_gives_its_floor_or_its_share_and_at_most_half(users, size):
 def test_the_pilot_is_the_same_whoever_asks_and_in_whatever_order():
     users = [str(number) for number in range(300)]
 
-    drawn = pilot.draw({"core": users}, "s", Pilot())
-    again = pilot.draw({"core": users[::-1]}, "s", Pilot())
+    drawn = pilot.draw({"core": units(users)}, "s", Pilot())
+    again = pilot.draw({"core": units(users[::-1])}, "s", Pilot())
 
     assert drawn == again
     assert len(set(drawn["core"])) == 59
-    assert pilot.draw({"core": users}, "t", Pilot()) != drawn
+    assert pilot.draw({"core": units(users)}, "t", Pilot()) != drawn
 
 
 @pytest.mark.parametrize(

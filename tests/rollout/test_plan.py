@@ -162,3 +162,21 @@ def test_keys_are_in_the_order_of_the_database(users, order, expected):
 def test_a_batch_of_nobody_is_refused():
     with pytest.raises(SettingWrong):
         plan.batches(["1"], 0)
+
+
+def test_rows_of_nobody_are_the_last_wave_and_there_is_none_without_them():
+    planned = plan.waves(people(core=100), TIERS, [25], "s")
+    owners = [f"~orders:{n}" for n in range(40)]
+
+    last = plan.rows_of_nobody(owners, "s", planned)[-1]
+
+    assert (last.ordinal, last.name, last.stage, last.tier) == (len(planned) + 1, "nobody", plan.Stage.NOBODY, None)
+    assert last.users == buckets.ranked("s", "gray", owners)
+    assert (last.stage.units, planned[0].stage.units) == ("rows of nobody", "users")
+    assert plan.rows_of_nobody([], "s", planned) == planned
+
+
+def test_rows_of_nobody_are_cut_by_mapping_and_number():
+    owners = ["~orders:10", "~lines:7:2", "~orders:9", "~vouchers:x", "~lines:7:10"]
+
+    assert plan.batches(owners, 100) == [["~lines:7:2", "~lines:7:10", "~orders:9", "~orders:10", "~vouchers:x"]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from migrator.edges.databases.base import Database
 
-_SUPPORTED = "sqlite:///file or postgresql://user@host/database"
+_SUPPORTED = "sqlite:///file, postgresql://user@host/database or mysql://user@host/database"
 
 
 def connect(url: str, schema: str | None, role: Literal["legacy", "target"]) -> Database:
@@ -38,4 +38,8 @@ def connect(url: str, schema: str | None, role: Literal["legacy", "target"]) -> 
         from migrator.edges.databases.postgresql import PostgresqlDatabase
 
         return PostgresqlDatabase(parsed, schema, role)
+    if kind in ("mysql", "mariadb"):
+        from migrator.edges.databases.mysql import MysqlDatabase
+
+        return MysqlDatabase(parsed, schema, role)
     raise SettingWrong(f"[{role}] url names a database that is not known here: {kind}; use {_SUPPORTED}")

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import polars as pl
 
+from migrator.mapping.facts import Listed, Seen
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Schema
 
@@ -23,14 +24,36 @@ class Claim:
     set_hash: str
 
 
-class Reader(Protocol):
-    """One short read-only snapshot transaction."""
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Something about a database that should be known before users move: warn or fail, in a sentence, with the remedy."""
+
+    result: str
+    said: str
+    remedy: str
+
+
+class LegacyReader(Protocol):
+    """One short read-only snapshot transaction, as far as legacy needs it."""
 
     def select(self, query: Query) -> pl.DataFrame:
         """Rows of *query* with the frame types of `frames.py` (see there)."""
 
     def count(self, query: Query) -> int:
         """How many rows *query* has."""
+
+    def look(self, table: str) -> dict[str, Seen]:
+        """What lint may know of the data of each column, from all rows or (of a large table) from a sample."""
+
+    def values(self, table: str, column: str) -> Listed:
+        """The distinct values of one column, where they are few."""
+
+    def repeated(self, table: str, columns: Sequence[str]) -> bool:
+        """Whether two rows have the same values in *columns*, none of them null."""
+
+
+class Reader(LegacyReader, Protocol):
+    """One short read-only snapshot transaction."""
 
     def rows(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """All columns (generated ones too) of the rows of *table* whose columns equal those of a row of *keys*."""
@@ -48,6 +71,12 @@ class Reader(Protocol):
 
     def ledger(self, users: Sequence[str]) -> pl.DataFrame:
         """user_key, generation, op, batch, fence, set_hash, read_hash, written_hash of those in the ledger."""
+
+    def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
+        """`key` and `id` of those source keys of *mapping* that have a number in `migrator_ids`."""
+
+    def owners(self, table: str, keys: Sequence[str]) -> pl.DataFrame:
+        """`key` and `user_key` of those rows of *table* that `migrator_owners` knows; see `Writer.own`."""
 
 
 class Writer(Reader, Protocol):
@@ -73,14 +102,64 @@ class Writer(Reader, Protocol):
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""
 
+    def take_numbers(self, table: str, column: str, mapping: str, keys: Sequence[str], beside: Sequence[str]) -> None:
+        """
+        Give each of *keys* a number for *column* of *table*, and keep it in `migrator_ids`; read it by `numbers`.
 
-class Database(Protocol):
-    """One database under one URL (and schema, where it has schemas)."""
+        A key that has a number by then keeps it. The numbers come from what the column itself counts by, in bulk, and
+        no row of *table* has them now. This database gives none of them to anybody else, in this transaction or in any
+        that runs beside it; what it counts by is not set back when this transaction is. Where a database cannot
+        promise that for rows the application inserts (a SQLite table without AUTOINCREMENT), it may lose the race: the
+        caller looks again before it writes, drops the number (`drop_numbers`) and asks for another.
+
+        Args:
+            mapping: for whose rows. beside: all mappings that write *table*, *mapping* among them: numbers kept for
+                them and not written yet are taken.
+
+        Raises:
+            Refused: nothing counts this column.
+        """
+
+    def drop_numbers(self, mapping: str, keys: Sequence[str]) -> None:
+        """Forget the numbers of these keys of *mapping*."""
+
+    def own(self, table: str, rows: pl.DataFrame) -> None:
+        """
+        Note in `migrator_owners` who writes rows that another user's rows may meet; a row keeps its first owner.
+
+        Args: rows: `key` (the parts of the row's primary key as one text) and `user_key`.
+        """
+
+    def disown(self, table: str, keys: Sequence[str]) -> None:
+        """Forget who wrote these rows of *table*: they go back."""
+
+
+class Legacy(Protocol):
+    """What is only read: one database, or several as one."""
 
     dialect: str
 
     def schema(self) -> Schema:
         """What it holds now, our own `migrator_*` tables left out."""
+
+    def reading(self) -> AbstractContextManager[LegacyReader]:
+        """Open a read-only snapshot."""
+
+    def mark(self) -> str:
+        """A text that changes with every commit, here or elsewhere; equal marks mean that nothing was written between."""
+
+    def ping(self) -> str:
+        """Server name and version, or Unreachable."""
+
+    def concerns(self) -> list[Concern]:
+        """What about it should be known before users move; nothing where all is well."""
+
+    def close(self) -> None:
+        """Give back all connections."""
+
+
+class Database(Legacy, Protocol):
+    """One database under one URL (and schema, where it has schemas)."""
 
     def reading(self) -> AbstractContextManager[Reader]:
         """Open a read-only snapshot."""
@@ -89,19 +168,10 @@ class Database(Protocol):
         """Open a write transaction (SQLite: BEGIN IMMEDIATE). InDoubt when the connection broke at COMMIT."""
 
     def prepare(self) -> None:
-        """Create `migrator_ledger` and `migrator_fence` if they are missing."""
+        """Create those of our own tables (`own.OwnTables`) that are missing."""
 
     def prepare_sql(self) -> str:
         """The SQL that `prepare` would run, to be given to whoever may run it."""
 
     def prepared(self) -> bool:
-        """Whether ledger and fence exist."""
-
-    def mark(self) -> str:
-        """A text that changes with every commit, here or elsewhere; equal marks mean that nothing was written between."""
-
-    def ping(self) -> str:
-        """Server name and version, or Unreachable."""
-
-    def close(self) -> None:
-        """Give back all connections."""
+        """Whether all our own tables exist."""

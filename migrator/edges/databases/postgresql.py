@@ -14,16 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, postgresql_schema
-from migrator.edges.databases.base import Claim
+from migrator.edges.databases import frames, own, postgresql_schema, postgresql_sequences
+from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
-from migrator.edges.databases.own import own_tables
+from migrator.edges.databases.on_conflict import OnConflictWriter, merging
 from migrator.edges.databases.postgresql_statements import CopyIn, CopyOut, OverridingSelect, Stage
-from migrator.edges.databases.reader import Keyed, SqlReader, in_order
-from migrator.edges.databases.statements import Statement, known_table, relation
-from migrator.errors import Fenced, Mismatch, SettingWrong, Unreachable
+from migrator.edges.databases.reader import Keyed, SqlReader
+from migrator.edges.databases.statements import Statement, relation
+from migrator.edges.databases.writer import Numbers
+from migrator.errors import MigratorError, SettingWrong, Unreachable
 from migrator.mapping.query import Query
-from migrator.mapping.schema import Column, Kind, Schema
+from migrator.mapping.schema import Column, Kind, Schema, Table
 
 try:
     import psycopg
@@ -108,26 +109,22 @@ class PostgresqlDatabase:
                 connection.commit()
 
     def prepare(self) -> None:
-        """Create ledger and fence if they are missing."""
+        """Create those of our own tables that are missing."""
         only_target(self._role)
         if self.prepared():
             return
         with self._begun(read_only=False) as connection:
-            for table in own_tables(self._namespace).both:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            own.create(connection, self._namespace)
             connection.commit()
 
     def prepare_sql(self) -> str:
         """The SQL that `prepare` would run."""
-        creating = (sa.schema.CreateTable(table, if_not_exists=True) for table in own_tables(self._namespace).both)
-        return "\n".join(f"{str(create.compile(self._engine)).strip()};" for create in creating)
+        return own.creating_sql(self._engine.dialect, self._namespace)
 
     def prepared(self) -> bool:
-        """Whether ledger and fence exist."""
+        """Whether all our own tables exist."""
         with self._begun(read_only=True) as connection:
-            inspector = sa.inspect(connection)
-            tables = own_tables(self._namespace).both
-            return all(inspector.has_table(table.name, schema=self._namespace) for table in tables)
+            return own.are_there(connection, self._namespace)
 
     def mark(self) -> str:
         """Which transactions had ended: of the whole server, so it may change although nothing here was written."""
@@ -140,6 +137,10 @@ class PostgresqlDatabase:
         with self._begun(read_only=True) as connection:
             version = connection.execute(sa.select(sa.func.current_setting("server_version"))).scalar_one()
         return f"PostgreSQL {version}"
+
+    def concerns(self) -> list[Concern]:
+        """What needs to be known is said where it shows."""
+        return []
 
     def close(self) -> None:
         """Give back all connections."""
@@ -215,7 +216,7 @@ class PostgresqlReader(SqlReader):
         names = [f"key_{position}" for position in range(len(pairs))]
         unnested = sa.func.unnest(*(array for _, array in pairs)).table_valued(*names).render_derived("keys")
         tied = (column == unnested.c[name] for name, (column, _) in zip(names, pairs, strict=True))
-        return unnested, sa.and_(*tied)
+        return [unnested], sa.and_(*tied)
 
     def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
         """COPY the rows out. A last column of 1 keeps a row of one null from being an empty line."""
@@ -244,8 +245,10 @@ class PostgresqlReader(SqlReader):
         return driver
 
 
-class PostgresqlWriter(PostgresqlReader):
+class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
     """The write transaction."""
+
+    insert = staticmethod(insert)
 
     def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None) -> None:
         super().__init__(connection, schema, namespace)
@@ -255,63 +258,41 @@ class PostgresqlWriter(PostgresqlReader):
         """Rows as `rows`, locked until the transaction ends."""
         return self._rows(table, keys, locked=True)
 
-    def fence(self, claim: Claim) -> None:
-        """Raise the batch's fence, or Fenced if a newer one exists."""
-        fence = self._own.fence
-        statement = insert(fence).values(batch=claim.batch, fence=claim.fence)
-        raised = statement.on_conflict_do_update(
-            index_elements=[fence.c.batch],
-            set_={"fence": statement.excluded.fence, "at": sa.func.current_timestamp()},
-            where=fence.c.fence <= statement.excluded.fence,
-        )
-        if self._counted(raised) == 0:
-            raise Fenced(f"batch {claim.batch} has a newer lease than {claim.fence}")
+    def _meaning(self, error: BaseException, *, at_commit: bool = False, table: str = "") -> MigratorError | None:
+        return meaning(error, at_commit=at_commit, table=table)
 
-    def take(self, claim: Claim, users: pl.DataFrame) -> set[str]:
-        """Take users in the ledger; those whom a newer generation has touched are left out."""
-        ledger = self._own.ledger
-        names = ["user_key", "generation", "read_hash", "written_hash"]
-        staged = self._staged(ledger, users.select(names))
-        constants = {"op": claim.op, "batch": claim.batch, "fence": claim.fence, "set_hash": claim.set_hash}
-        source = sa.select(*staged.c, *(sa.literal(value) for value in constants.values()))
-        # in one order, so that two batches that share users wait instead of deadlocking
-        statement = insert(ledger).from_select([*names, *constants], source.order_by(staged.c.user_key))
-        fresh = {name: statement.excluded[name] for name in (*names[1:], *constants)}
-        taken = statement.on_conflict_do_update(
-            index_elements=[ledger.c.user_key],
-            set_=fresh | {"at": sa.func.current_timestamp()},
-            where=ledger.c.generation < statement.excluded.generation,
-        ).returning(ledger.c.user_key)
-        return set(self._connection.execute(taken).scalars())
+    def _merge(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
+        target = relation(table, self._namespace)
+        staged = self._stage(target, rows)
+        # an identity that is GENERATED ALWAYS takes a value with a new row, and none afterwards
+        changed = [name for name in rows.columns if name not in key and not table.columns[name].insert_only]
+        inserted = insert(target).from_select(rows.columns, OverridingSelect(*staged.c))
+        return self._counted(merging(inserted, key, changed))
 
-    def write(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
-        """Merge *rows* into *table* by *key*, or insert them where there is no key."""
-        if rows.is_empty():
-            return
-        target = relation(known_table(self.schema, table), self._namespace)
-        with translated(lambda error, at_commit=False: meaning(error, table=table)):
-            staged = self._staged(target, rows)
-            statement = insert(target).from_select(rows.columns, OverridingSelect(*staged.c))
-            if key:
-                changed = [name for name in rows.columns if name not in key] or list(key)
-                statement = statement.on_conflict_do_update(
-                    index_elements=list(key), set_={name: statement.excluded[name] for name in changed}
-                )
-            written = self._counted(statement)
-        if written != rows.height:
-            raise Mismatch(f"{rows.height} rows were given to {table}, {written} were written")
+    def _remove(self, table: Table, keys: pl.DataFrame) -> int:
+        main = relation(table, self._namespace)
+        _, condition = self._keyed(main, table.columns, keys)
+        return self._counted(sa.delete(main).where(condition))
 
-    def remove(self, table: str, keys: pl.DataFrame) -> int:
-        """Delete the rows whose columns equal those of a row of *keys*; how many."""
-        known = known_table(self.schema, table)
-        if keys.is_empty():
-            return 0
-        main = relation(known, self._namespace)
-        _, condition = self._keyed(main, known.columns, in_order(keys))
-        with translated(lambda error, at_commit=False: meaning(error, table=table)):
-            return self._counted(sa.delete(main).where(condition))
+    def _draw(self, table: Table, column: str, count: int, beside: Sequence[str]) -> Numbers:
+        """Draw from the sequence of the column as an insert of the application would: nobody gets a number twice."""
+        sequence = postgresql_sequences.Sequence.of(self._connection, self._namespace, table.name, column)
+        return self._drawn(sequence, relation(table, self._namespace).c[column], count)
 
-    def _staged(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
+    def _drawn(self, sequence: postgresql_sequences.Sequence, column: ColumnElement[Any], count: int) -> list[int]:
+        """Numbers under which no row stands; a sequence that lags behind its table is drawn on until it has caught up."""
+        free = list[int]()
+        while len(free) < count:
+            drawn = sequence.draw(count - len(free))
+            among = column == sa.func.any(sa.cast(sa.literal(drawn, sa.types.NullType()), _Named("bigint[]")))
+            taken = set(self._connection.execute(sa.select(column).where(among)).scalars())
+            free += [number for number in drawn if number not in taken]
+            if taken:
+                highest = self._connection.execute(sa.select(sa.func.max(column))).scalar_one()
+                sequence.pass_by(int(highest) - drawn[-1])
+        return free
+
+    def _stage(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
         """COPY *rows* into a temporary table whose columns are those of the target."""
         staged = sa.table(f"migrator_stage_{next(self._numbers)}", *(sa.column(name) for name in rows.columns))
         self._connection.execute(Stage(staged, sa.select(*(target.c[name] for name in rows.columns))))

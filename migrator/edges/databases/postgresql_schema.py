@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from migrator.edges.databases.checks import with_allowed
 from migrator.edges.databases.reflection import column_lists, is_own
 from migrator.mapping.schema import Column, ForeignKey, Kind, Schema, Table
 
@@ -49,8 +50,11 @@ def _reflect(inspector: sa.Inspector, namespace: str) -> Schema:
     uniques = inspector.get_multi_unique_constraints(schema=namespace)
     indexes = inspector.get_multi_indexes(schema=namespace)
     foreign_keys = inspector.get_multi_foreign_keys(schema=namespace)
+    checks = inspector.get_multi_check_constraints(schema=namespace)
+    views = {*inspector.get_view_names(namespace), *inspector.get_materialized_view_names(namespace)}
+    every = inspector.get_multi_columns(schema=namespace, kind=sa.engine.reflection.ObjectKind.ANY)
     tables = {}
-    for place, columns in sorted(inspector.get_multi_columns(schema=namespace).items()):
+    for place, columns in sorted(every.items()):
         name = place[1]
         if is_own(name):
             continue
@@ -60,11 +64,15 @@ def _reflect(inspector: sa.Inspector, namespace: str) -> Schema:
         others = [found["column_names"] for found in indexes.get(place, [])]
         tables[name] = Table(
             name,
-            {column["name"]: _column(column) for column in columns},
+            with_allowed(
+                {column["name"]: _column(column) for column in columns},
+                [found["sqltext"] for found in checks.get(place, [])],
+            ),
             tuple(key),
             uniques=column_lists(unique),
             foreign_keys=tuple(_foreign_key(found, namespace) for found in foreign_keys.get(place, [])),
             indexes=column_lists([key, *unique, *others]),
+            view=name in views,
         )
     return Schema("postgresql", tables)
 
@@ -94,6 +102,7 @@ def _column(found: Mapping[str, Any]) -> Column:
         nullable=found["nullable"],
         has_default=found.get("computed") is None and (found["default"] is not None or "identity" in found),
         generated=found.get("computed") is not None,
+        insert_only=bool((found.get("identity") or {}).get("always")),
         length=base.length if kind is Kind.TEXT else None,
         precision=base.precision if kind is Kind.DECIMAL else None,
         scale=base.scale if kind is Kind.DECIMAL else None,

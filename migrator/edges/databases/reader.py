@@ -14,19 +14,21 @@ from sqlalchemy.sql.base import Executable
 
 from migrator.edges.databases import references
 from migrator.edges.databases.frames import read_type
-from migrator.edges.databases.own import LEDGER_COLUMNS, own_tables
-from migrator.edges.databases.statements import Selecting, Statement, known_table, relation
+from migrator.edges.databases.own import IDS_COLUMNS, LEDGER_COLUMNS, OWNERS_COLUMNS, own_tables
+from migrator.edges.databases.statements import Declared, Selecting, Statement, known_table, relation
+from migrator.edges.databases.surveys import Survey
+from migrator.mapping.facts import Listed, Seen
 from migrator.mapping.query import Query
-from migrator.mapping.schema import Column, Schema
+from migrator.mapping.schema import Column, Kind, Schema
 
-#: Keys as a relation, and what ties it to the table whose rows are wanted.
-Keyed: TypeAlias = tuple[sa.FromClause, ColumnElement[bool]]
+#: Keys as relations (none where the condition has them all), and what ties them to the table whose rows are wanted.
+Keyed: TypeAlias = tuple[Sequence[sa.FromClause], ColumnElement[bool]]
 
 
 class SqlReader(ABC):
     """One transaction of one connection; see `base.Reader`."""
 
-    collation: str
+    collation: str  # the one that orders by code point
 
     def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None) -> None:
         self._connection, self.schema, self._namespace = connection, schema, namespace
@@ -52,13 +54,55 @@ class SqlReader(ABC):
         statement = sa.select(*(ledger.c[name] for name in LEDGER_COLUMNS)).where(among)
         return self._fetch(statement, LEDGER_COLUMNS)
 
+    def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
+        """`key` and `id` of those source keys of *mapping* that have a number."""
+        ids = self._own.ids
+        statement = sa.select(*(ids.c[name] for name in IDS_COLUMNS)).where(self._numbered(mapping, keys))
+        return self._fetch(statement, IDS_COLUMNS)
+
+    def owners(self, table: str, keys: Sequence[str]) -> pl.DataFrame:
+        """`key` and `user_key` of those rows of *table* whose writer is known."""
+        owners = self._own.owners
+        statement = sa.select(*(owners.c[name] for name in OWNERS_COLUMNS)).where(self._owned(table, keys))
+        return self._fetch(statement, OWNERS_COLUMNS)
+
     def referencing(self, table: str, keys: pl.DataFrame, ours: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Rows of *table* among *keys* that a row points at which is not in *ours*; see `references`."""
         return references.referencing(self, self.schema, table, keys, ours)
 
+    def look(self, table: str) -> dict[str, Seen]:
+        """What lint may know of each column's data; see `surveys`."""
+        return self._survey(table).seen()
+
+    def values(self, table: str, column: str) -> Listed:
+        """The distinct values of one column."""
+        return self._survey(table).values(column)
+
+    def repeated(self, table: str, columns: Sequence[str]) -> bool:
+        """Whether two rows have the same values in *columns*, none of them null."""
+        return self._survey(table).repeated(columns)
+
     @abstractmethod
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
         """Count and exact sums per value of *by*."""
+
+    def exact(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Most databases compare text to the last character by themselves."""
+        return column
+
+    def text(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Print it, and let it be ordered by code point."""
+        printed = column if declared.kind is Kind.TEXT else sa.cast(column, sa.Text)
+        return sa.collate(printed, self.collation)
+
+    def ordered(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Order alike everywhere: null first, text by code point."""
+        ordered = sa.collate(column, self.collation) if declared.kind is Kind.TEXT else column
+        return ordered.asc().nulls_first()
+
+    def same(self, one: Declared, other: Declared) -> ColumnElement[bool]:
+        """Compare as the database does."""
+        return one[0] == other[0]
 
     @abstractmethod
     def among(self, column: ColumnElement[Any], declared: Column, values: pl.Series) -> ColumnElement[bool]:
@@ -78,12 +122,27 @@ class SqlReader(ABC):
 
     @abstractmethod
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
-        """Make *keys* a relation, with the condition that ties it to *relation*."""
+        """Make *keys* relations, with the condition that ties them to *relation*."""
+
+    def _numbered(self, mapping: str, keys: Sequence[str]) -> ColumnElement[bool]:
+        ids = self._own.ids
+        return sa.and_(ids.c.mapping == str(mapping), self._among_texts(ids.c.key, keys))
+
+    def _owned(self, table: str, keys: Sequence[str]) -> ColumnElement[bool]:
+        owners = self._own.owners
+        return sa.and_(owners.c.table_name == str(table), self._among_texts(owners.c.key, keys))
+
+    def _among_texts(self, column: ColumnElement[Any], texts: Sequence[str]) -> ColumnElement[bool]:
+        return self.among(column, Column(str(column.key), Kind.TEXT), pl.Series(texts, dtype=pl.String))
 
     def _counted(self, statement: Executable) -> int:
         """Run a writing statement and say how many rows it met."""
         # without the option SQLAlchemy may give -1 for INSERT
         return self._connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+    def _survey(self, name: str) -> Survey:
+        dialect = self._connection.dialect.name
+        return Survey(self._fetch, known_table(self.schema, name), self._namespace, dialect, self)
 
     def _selecting(self, query: Query) -> Selecting:
         return Selecting(query, self.schema, self._namespace, self)
@@ -94,9 +153,8 @@ class SqlReader(ABC):
             return pl.DataFrame(schema={name: read_type(column.kind) for name, column in table.columns.items()})
         main = relation(table, self._namespace).alias("main")
         matched, condition = self._keyed(main, table.columns, in_order(keys))
-        statement = sa.select(*(main.c[name].label(name) for name in table.columns)).select_from(
-            matched.join(main, condition)
-        )
+        statement = sa.select(*(main.c[name].label(name) for name in table.columns))
+        statement = statement.select_from(*matched, main).where(condition)
         return self._fetch(statement.with_for_update(of=main) if locked else statement, table.columns)
 
 

@@ -15,17 +15,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, sqlite_schema
-from migrator.edges.databases.base import Claim
+from migrator.edges.databases import frames, own, sqlite_counters, sqlite_schema
+from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import only_target, translated
-from migrator.edges.databases.own import own_tables
-from migrator.edges.databases.reader import Keyed, SqlReader, in_order
+from migrator.edges.databases.on_conflict import OnConflictWriter, merging
+from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.sqlite_failures import meaning
-from migrator.edges.databases.statements import Statement, known_table, relation
+from migrator.edges.databases.statements import Statement, relation
 from migrator.edges.databases.totals import grouped
-from migrator.errors import Fenced, Mismatch, SettingWrong, Unreachable
+from migrator.edges.databases.writer import Numbers
+from migrator.errors import MigratorError, SettingWrong, Unreachable
 from migrator.mapping.query import Query
-from migrator.mapping.schema import Column, Schema
+from migrator.mapping.schema import Column, Schema, Table
 
 _COUNTER_STARTS, _COUNTER_ENDS = 24, 28  # of the file change counter in the head of a SQLite file
 BUSY_TIMEOUT_SECONDS = 40
@@ -96,24 +97,21 @@ class SqliteDatabase:
                 writer.commit()
 
     def prepare(self) -> None:
-        """Create ledger and fence if they are missing."""
+        """Create those of our own tables that are missing."""
         only_target(self._role)
         with self._connected() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            for table in own_tables(None).both:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            own.create(connection, None)
             connection.commit()
 
     def prepare_sql(self) -> str:
         """The SQL that `prepare` would run."""
-        creating = (sa.schema.CreateTable(table, if_not_exists=True) for table in own_tables(None).both)
-        return "\n".join(f"{str(create.compile(self._engine)).strip()};" for create in creating)
+        return own.creating_sql(self._engine.dialect, None)
 
     def prepared(self) -> bool:
-        """Whether ledger and fence exist."""
+        """Whether all our own tables exist."""
         with self._connected() as connection:
-            inspector = sa.inspect(connection)
-            return all(inspector.has_table(table.name) for table in own_tables(None).both)
+            return own.are_there(connection, None)
 
     def mark(self) -> str:
         """The change counter in the file's head, and what the file and its write-ahead log look like from outside."""
@@ -130,6 +128,10 @@ class SqliteDatabase:
         with self._connected() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
         return f"SQLite {sqlite3.sqlite_version}"
+
+    def concerns(self) -> list[Concern]:
+        """What needs to be known is said where it shows."""
+        return []
 
     def close(self) -> None:
         """Give back all connections."""
@@ -188,7 +190,7 @@ class SqliteReader(SqlReader):
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
         staged = self._staged([bindable(_matchable(keys[name], columns[name])) for name in keys.columns])
         pairs = zip(keys.columns, staged.c, strict=True)
-        return staged, sa.and_(*(relation.c[name] == column for name, column in pairs))
+        return [staged], sa.and_(*(relation.c[name] == column for name, column in pairs))
 
     def _staged(self, values: Sequence[Sequence[object]]) -> sa.TableClause:
         """Put columns of values into a temporary table whose columns have no type: the other side's decides."""
@@ -239,8 +241,10 @@ class SqliteReader(SqlReader):
         return [] if cursor is None else list(cursor.fetchall())
 
 
-class SqliteWriter(SqliteReader):
+class SqliteWriter(OnConflictWriter, SqliteReader):
     """The write transaction."""
+
+    insert = staticmethod(insert)
 
     def drop_staged(self) -> None:
         """Drop the temporary tables, which would stay with the pooled connection; a rollback drops them by itself."""
@@ -259,71 +263,42 @@ class SqliteWriter(SqliteReader):
         """Rows as `rows`; BEGIN IMMEDIATE has locked them all."""
         return self.rows(table, keys)
 
-    def fence(self, claim: Claim) -> None:
-        """Raise the batch's fence, or Fenced if a newer one exists."""
-        fence = self._own.fence
-        statement = insert(fence).values(batch=claim.batch, fence=claim.fence)
-        raised = statement.on_conflict_do_update(
-            index_elements=[fence.c.batch],
-            set_={"fence": statement.excluded.fence, "at": sa.func.current_timestamp()},
-            where=fence.c.fence <= statement.excluded.fence,
-        )
-        if self._counted(raised) == 0:
-            raise Fenced(f"batch {claim.batch} has a newer lease than {claim.fence}")
+    def _meaning(self, error: BaseException, *, at_commit: bool = False, table: str = "") -> MigratorError | None:
+        return meaning(error, at_commit=at_commit, table=table)
 
-    def take(self, claim: Claim, users: pl.DataFrame) -> set[str]:
-        """Take users in the ledger; those whom a newer generation has touched are left out."""
-        ledger = self._own.ledger
-        names = ["user_key", "generation", "read_hash", "written_hash"]
-        staged = self._staged([users[name].to_list() for name in names])
-        constants = {"op": claim.op, "batch": claim.batch, "fence": claim.fence, "set_hash": claim.set_hash}
-        statement = insert(ledger).from_select(
-            [*names, *constants],
-            # WHERE keeps SQLite from taking ON CONFLICT for a join's ON
-            sa.select(*staged.c, *(sa.literal(value) for value in constants.values())).where(sa.true()),
-        )
-        fresh = {name: statement.excluded[name] for name in (*names[1:], *constants)}
-        taken = statement.on_conflict_do_update(
-            index_elements=[ledger.c.user_key],
-            set_=fresh | {"at": sa.func.current_timestamp()},
-            where=ledger.c.generation < statement.excluded.generation,
-        ).returning(ledger.c.user_key)
-        return set(self._connection.execute(taken).scalars())
-
-    def write(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
-        """Merge *rows* into *table* by *key*, or insert them where there is no key."""
-        if rows.is_empty():
-            return
-        known = known_table(self.schema, table)
+    def _merge(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
+        target = sa.table(table.name, *(sa.column(name) for name in rows.columns))
+        changed = [name for name in rows.columns if name not in key]
+        if any(foreign_key.table == table.name for foreign_key in table.foreign_keys):
+            # only one statement for all rows may meet a child before its parent
+            source = sa.select(*self._stage(target, rows).c).where(sa.true())
+            return self._counted(merging(insert(target).from_select(rows.columns, source), key, changed))
         values = [bindable(column) for column in rows.get_columns()]
-        target = sa.table(table, *(sa.column(name) for name in rows.columns))
-        points_at_itself = any(foreign_key.table == table for foreign_key in known.foreign_keys)
-        with translated(lambda error, at_commit=False: meaning(error, table=table)):
-            if points_at_itself:  # only one statement for all rows may meet a child before its parent
-                source = sa.select(*self._staged(values).c).where(sa.true())
-                merge = _merged(insert(target).from_select(rows.columns, source), rows.columns, key)
-                written = self._counted(merge)
-            else:
-                written = self._execute_many(_merged(insert(target), rows.columns, key), rows.columns, values)
-        if written != rows.height:
-            raise Mismatch(f"{rows.height} rows were given to {table}, {written} were written")
+        return self._execute_many(merging(insert(target), key, changed), rows.columns, values)
 
-    def remove(self, table: str, keys: pl.DataFrame) -> int:
-        """Delete the rows whose columns equal those of a row of *keys*; how many."""
-        known = known_table(self.schema, table)
-        if keys.is_empty():
-            return 0
-        main = relation(known, None)
-        keys = in_order(keys)
-        values = [bindable(_matchable(keys[name], known.columns[name])) for name in keys.columns]
-        staged = self._staged(values)
+    def _remove(self, table: Table, keys: pl.DataFrame) -> int:
+        main = relation(table, None)
+        staged = self._staged([bindable(_matchable(keys[name], table.columns[name])) for name in keys.columns])
         columns = [main.c[name] for name in keys.columns]
         each = [column.in_(sa.select(part)) for column, part in zip(columns, staged.c, strict=True)]
         together = sa.tuple_(*columns).in_(sa.select(*staged.c))
         # `each` lets SQLite use the index that `together` alone would not
-        statement = sa.delete(main).where(*each, *([together] if len(columns) > 1 else []))
-        with translated(lambda error, at_commit=False: meaning(error, table=table)):
-            return self._counted(statement)
+        return self._counted(sa.delete(main).where(*each, *([together] if len(columns) > 1 else [])))
+
+    def _draw(self, table: Table, column: str, count: int, beside: Sequence[str]) -> Numbers:
+        """
+        Count on behind the highest number that is in *table*, was ever there, or is kept for a row to come.
+
+        Nobody else writes to the file before we commit. An AUTOINCREMENT column is told of what we took; without it
+        SQLite counts on behind the rows that are there, so the application may be first with a number of ours.
+        """
+        counter = sqlite_counters.Counter(self._connection, table, column)
+        highest = max(counter.highest(), self._highest_kept(beside))
+        counter.advance(highest + count)
+        return range(highest + 1, highest + 1 + count)
+
+    def _stage(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
+        return self._staged([bindable(column) for column in rows.get_columns()])
 
 
 class _Untyped(sa.types.UserDefinedType[object]):
@@ -337,16 +312,6 @@ class _Untyped(sa.types.UserDefinedType[object]):
 
 def _matchable(series: pl.Series, column: Column) -> pl.Series:
     return frames.loosely_matchable(series, column.kind) if series.dtype == pl.String else series
-
-
-def _merged(statement: Any, columns: Sequence[str], key: Sequence[str]) -> Any:
-    if not key:
-        return statement
-    # a table of nothing but its key still counts each row: setting the key to itself changes nothing
-    changed = [name for name in columns if name not in key] or list(key)
-    return statement.on_conflict_do_update(
-        index_elements=list(key), set_={name: statement.excluded[name] for name in changed}
-    )
 
 
 def bindable(series: pl.Series) -> list[object]:

@@ -1,13 +1,15 @@
-"""SQLite's tables as a Schema. Declared types count, though SQLite itself takes them as a hint."""
+"""SQLite's tables and views as a Schema. Declared types count, though SQLite itself takes them as a hint."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
 
+from migrator.edges.databases.checks import with_allowed
 from migrator.edges.databases.reflection import column_lists, is_own
 from migrator.mapping.schema import Column, ForeignKey, Kind, Schema, Table
 
@@ -53,21 +55,26 @@ _PARTS = (
 
 
 def reflect(connection: sa.Connection) -> Schema:
-    """Read all tables but our own and SQLite's."""
+    """Read all tables and views but our own and SQLite's."""
     columns = _columns(connection)
     names = {name.lower(): name for name in columns}
     uniques, indexes = _indexes(connection)
     inspector = sa.inspect(connection)
+    views = set(inspector.get_view_names())
     tables = {}
     for name, rows in columns.items():
         key = tuple(row["name"] for row in sorted(rows, key=lambda row: row["pk"]) if row["pk"])
         tables[name] = Table(
             name,
-            {row["name"]: _column(row, alone_in_key=key == (row["name"],)) for row in rows},
+            with_allowed(
+                {row["name"]: _column(row, alone_in_key=key == (row["name"],)) for row in rows},
+                _checks(inspector, name),
+            ),
             key,
             uniques=column_lists(uniques[name]),
             foreign_keys=_foreign_keys(inspector, name, names, columns),
             indexes=column_lists([key, *uniques[name], *indexes[name]]),
+            view=name in views,
         )
     return Schema("sqlite", tables)
 
@@ -105,7 +112,7 @@ def _columns(connection: sa.Connection) -> dict[str, list[Any]]:
     statement = (
         sa.select(master.c.name.label("table"), *info.c)
         .select_from(master.join(info, sa.true()))
-        .where(master.c.type == "table", master.c.name.not_like("sqlite\\_%", escape="\\"))
+        .where(master.c.type.in_(("table", "view")), master.c.name.not_like("sqlite\\_%", escape="\\"))
         .order_by(master.c.name, info.c.cid)
     )
     columns: dict[str, list[Any]] = defaultdict(list)
@@ -144,6 +151,12 @@ def _indexes(connection: sa.Connection) -> tuple[dict[str, list[Any]], dict[str,
     for (table, _, is_key), names in found.items():
         (uniques if is_key else others)[table].append(names)
     return uniques, others
+
+
+def _checks(inspector: sa.Inspector, table: str) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # one that is not understood lists no values to us
+        return [found["sqltext"] for found in inspector.get_check_constraints(table)]
 
 
 def _foreign_keys(

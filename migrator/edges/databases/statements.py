@@ -18,12 +18,24 @@ from migrator.mapping.schema import Column, Kind, Schema, Table
 NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT})
 _INTEGER_BITS = 63
 Statement: TypeAlias = Select[Any]
+#: A column in a statement, and how the database declares it.
+Declared: TypeAlias = tuple[ColumnElement[Any], Column]
 
 
 class Dialect(Protocol):
     """The few points in which the databases differ."""
 
-    collation: str  # the one that orders by code point
+    def exact(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Give what is equal only where the printed values are, to the last character."""
+
+    def text(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Give the printed value, which is ordered by code point."""
+
+    def ordered(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
+        """Order alike everywhere: null first, text by code point."""
+
+    def same(self, one: Declared, other: Declared) -> ColumnElement[bool]:
+        """Hold where two columns have the same value."""
 
     def among(self, column: ColumnElement[Any], declared: Column, values: pl.Series) -> ColumnElement[bool]:
         """Hold where the column is one of *values*."""
@@ -48,7 +60,7 @@ def known_table(schema: Schema, name: str) -> Table:
         raise Refused(f"the database has no table {name}; it was there when the mapping was checked") from None
 
 
-def _column(table: Table, relation: sa.FromClause, name: str) -> tuple[ColumnElement[Any], Column]:
+def _column(table: Table, relation: sa.FromClause, name: str) -> Declared:
     try:
         return relation.c[name], table.columns[name]
     except KeyError:
@@ -70,18 +82,23 @@ class Selecting:
 
     def _join(self, table: Table, via: Via, namespace: str | None) -> None:
         other = relation(table, namespace).alias("via")
-        pairs = (other.c[theirs] == self._main.c[ours] for theirs, ours in via.on)
+        pairs = (
+            self._dialect.same(_column(table, other, theirs), _column(self._table, self._main, ours))
+            for theirs, ours in via.on
+        )
         self._source = self._main.join(other, sa.and_(*pairs))
         self._found |= {name: _column(table, other, column) for column, name in via.take}
 
     def rows(self) -> Statement:
         """SELECT the columns."""
-        statement = self.over(*(column.label(name) for name, (column, _) in self._found.items()))
         if not self._query.distinct:
-            return statement.order_by(*(self._ordering(*self.find(name)) for name in self._query.order))
-        found = statement.distinct().subquery("found")  # what orders distinct rows must be one of their columns
-        ordering = (self._ordering(found.c[name], self.columns[name]) for name in self._query.order)
-        return sa.select(*found.c).order_by(*ordering)
+            statement = self.over(*(column.label(name) for name, (column, _) in self._found.items()))
+            ordered = statement.order_by(*(self._dialect.ordered(*self.find(name)) for name in self._query.order))
+            return ordered.limit(self._query.limit)
+        exact = (self._dialect.exact(*declared).label(name) for name, declared in self._found.items())
+        found = self.over(*exact).distinct().subquery("found")  # what orders distinct rows must be one of their columns
+        ordering = (self._dialect.ordered(found.c[name], self.columns[name]) for name in self._query.order)
+        return sa.select(*found.c).order_by(*ordering).limit(self._query.limit)
 
     def count(self) -> Statement:
         """SELECT how many rows there are."""
@@ -99,16 +116,11 @@ class Selecting:
             statement = statement.where(self._dialect.among(column, declared, self._query.among.values))
         return statement
 
-    def find(self, name: str) -> tuple[ColumnElement[Any], Column]:
+    def find(self, name: str) -> Declared:
         """Find a column by its name in the result, or else in the query's own table."""
         if name in self._found:
             return self._found[name]
         return _column(self._table, self._main, name)
-
-    def _ordering(self, column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
-        """Order alike everywhere: null first, text by code point."""
-        ordered = sa.collate(column, self._dialect.collation) if declared.kind is Kind.TEXT else column
-        return ordered.asc().nulls_first()
 
     def _test(self, test: Test) -> ColumnElement[bool]:
         column, declared = _column(self._table, self._main, test.column)

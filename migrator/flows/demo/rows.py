@@ -26,7 +26,7 @@ _PLACES: Final = (
     ("Beijing", "Beijing", "Gulou East Street"),
 )
 _DELIVERED: Final = (1, 2, 3, 3, 3)  # paid, shipped, mostly completed
-_ACTS: Final = ("pv", "pv", "pv", "click", "click", "share")
+_ACTS: Final = ("pv", "pv", "pv", "click", "buy", "share")
 
 
 @dataclass(slots=True)

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from migrator.flows import overview
 from migrator.flows.parts import Parts
 from migrator.flows.report import words
+from migrator.rollout.plan import Stage
 from migrator.store import journal, measures, outbox, waves
 from migrator.store.plans import Plan
+from migrator.store.users import ROWS
 from migrator.store.waves import Wave
 
 JOURNAL = 40  # newest entries shown
@@ -31,27 +33,32 @@ def collect(parts: Parts, db: sa.Connection, plan: Plan) -> dict[str, Any]:
     Everything the report says, from one consistent look.
 
     Returns:
-        Maps, lists, text and numbers only; times are ISO 8601 in UTC. The sum over `users` is `total_users`.
+        Maps, lists, text and numbers only; times are ISO 8601 in UTC. The sum over `users` is `total_users`; `nobody`
+        are rows of nobody that move, which are no users.
     """
     found = waves.of_plan(db, plan.id)
     users = measures.user_counts(db, plan.id)
+    rows = measures.user_counts(db, plan.id, ROWS)
     causes = [asdict(cause) for cause in measures.causes(db, plan.id)]
     open_cases = sum(cause["open"] for cause in causes)
     return {
         "generated_at": iso(parts.now()),
         "headline": {
             "how_far": words.how_far(users),
-            "next": overview.next_step(db, plan, found, users, open_cases),
+            "rows": words.how_far_rows(rows),
+            "next": overview.next_step(db, plan, found, users, rows, open_cases),
         },
         "plan": _plan(plan),
         "users": users,
         "total_users": sum(users.values()),
+        "nobody": rows,
         "open_cases": open_cases,
         "waves": [_wave(db, wave) for wave in found],
         "tiers": _tiers(db, plan.id),
         "progress": _progress(db, plan.id),
         "pace": _pace(db, found),
         "books": _books(db, plan.id),
+        "identity": _identity(plan.counts),
         "left_behind": _left_behind(plan.counts),
         "excluded": [
             {"reason": reason, "users": count} for reason, count in measures.excluded_reasons(db, plan.id).items()
@@ -97,6 +104,7 @@ def _wave(db: sa.Connection, wave: Wave) -> dict[str, Any]:
         "tier": wave.tier,
         "stage": wave.stage,
         "share": wave.share,
+        "units": wave.units,
         "status": wave.status.value,
         "verdict": wave.verdict,
         "findings": wave.findings or [],
@@ -114,7 +122,7 @@ def _progress(db: sa.Connection, plan_id: int) -> list[dict[str, Any]]:
 
 
 def _pace(db: sa.Connection, found: Sequence[Wave]) -> dict[str, Any]:
-    pace = measures.pace(db, [wave.id for wave in found])
+    pace = measures.pace(db, [wave.id for wave in found if wave.stage != Stage.NOBODY])
     rates = {
         "users_per_second": round(pace.users / pace.seconds, 1) if pace.seconds else None,
         "rows_per_second": round(pace.rows / pace.seconds, 1) if pace.seconds else None,
@@ -136,13 +144,21 @@ def _short(number: str | None) -> str | None:
     return None if number is None else f"{Decimal(number).normalize():f}"
 
 
+def _identity(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Per source its records, and how many are whose by which rule; none where there is one source."""
+    rules = dict.fromkeys(("own", "id", "link", "email", "person", "doubtful", "excluded"), 0)
+    return [{"source": name, **rules, **found} for name, found in counts.get("identity", {}).items()]
+
+
 def _left_behind(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of nobody per mapping, as counted when the plan was made."""
+    """Rows of nobody per mapping, as counted when the plan was made: `rows` stay, `moves` move; of `all` in the table."""
     return [
         {
             "mapping": mapping,
             "table": found.get("table"),
-            "rows": found.get("rows", 0),
+            "rows": found.get("left", found.get("rows", 0)),
+            "moves": found.get("moves", 0),
+            "all": found.get("all"),
             "reason": found.get("reason"),
             "of_excluded": found.get("of_excluded", 0),
         }

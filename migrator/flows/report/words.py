@@ -32,5 +32,18 @@ def how_far(users: Mapping[str, int]) -> str:
     return f"{first}; {_list(rest)}." if rest else f"{first}."
 
 
+def how_far_rows(rows: Mapping[str, int]) -> str | None:
+    """The same of rows of nobody; None where none are to move."""
+    total = sum(rows.values())
+    if not total:
+        return None
+    there = sum(rows[status] for status in IN_TARGET)
+    others = [
+        f"{count:,} {status.replace('_', ' ')}" for status, count in rows.items() if count and status not in IN_TARGET
+    ]
+    first = f"{there:,} of {total:,} rows that belong to no user are in the new system and verified, with all that hangs on them"
+    return f"{first}; {_list(others)}." if others else f"{first}."
+
+
 def _list(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

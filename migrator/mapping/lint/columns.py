@@ -9,6 +9,8 @@ from migrator.mapping.lint import uses
 from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.lint.uses import Sort, Use
 from migrator.mapping.model import Activity, From, Join, Mapping, Place, Users
+from migrator.mapping.people import EVERYBODY, database
+from migrator.mapping.reading.clocks import HELP, is_clock
 from migrator.mapping.suggest import suggest
 
 _PLAN = ("$plan.as_of", "$plan.id")
@@ -45,21 +47,34 @@ def _joined(joins: Iterable[Join]) -> Iterator[tuple[str, Place]]:
 
 def _tables_of_set(ground: Ground) -> Iterator[tuple[str, Place]]:
     users = ground.set.set
-    parts: list[Users | Activity] = [users.users, *users.activity, *users.paid]
+    silos = users.also.values()
+    parts: list[Users | Activity] = [users.users, *(also.who for also in silos), *users.activity, *users.paid]
+    for also in silos:
+        yield from ((way.table, place_of(way.table, way.place)) for way in also.same if way.how == "link")
     for part in parts:
         yield part.table, place_of(part.table, part.place)
         yield from _joined(part.joins.values())
 
 
 def _check_table(ground: Ground, table: str, place: Place) -> None:
-    if ground.legacy is not None and table not in ground.legacy.tables:
+    if table and ground.legacy is not None and table not in ground.legacy.tables:
+        ours, known = database(table), {database(name) for name in ground.legacy.tables if name != EVERYBODY}
+        if "" not in known and ours not in known:
+            text = f'there are several legacy databases, and none is called "{ours}"' if ours else (
+                f'there are several legacy databases, and "{table}" does not say in which it is'
+            )  # fmt: skip
+            ground.notes.add("E201", place, text, suggest(ours or table, known if ours else ground.legacy.tables))
+            return
         help = suggest(table, ground.legacy.tables)
         ground.notes.add("E201", place, f'the legacy database has no table "{table}"', help)
 
 
 def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: Iterable[str]) -> None:
     for use in found:
-        if use.sort is Sort.VALUE and use.written not in values:
+        made = use.sort is Sort.VALUE and use.written in values
+        if use.sort in (Sort.VALUE, Sort.PLAN) and not made and is_clock(use.written):
+            ground.notes.add("E601", use.place, f"{use.written} would be another value in every run", HELP)
+        elif use.sort is Sort.VALUE and use.written not in values:
             ground.notes.add(
                 "E201", use.place, f'there is no field or variable "{use.written}"', suggest(use.written, values)
             )
@@ -73,7 +88,7 @@ def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: I
 
 def _check_column(ground: Ground, use: Use) -> None:
     known = [ground.legacy.tables[table] for table in use.tables if ground.legacy and table in ground.legacy.tables]
-    for table in known:
+    for table in known if use.column else ():  # a name that is missing is told already
         if use.column not in table.columns:
             text = f'{table.name} has no column "{use.column}"'
             ground.notes.add("E201", use.place, text, suggest(use.column, table.columns))

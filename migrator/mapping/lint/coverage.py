@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.mapping.lint import uses
@@ -11,6 +11,7 @@ from migrator.mapping.lint.columns import tables
 from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.lint.patterns import any_match, matches
 from migrator.mapping.model import Ignore, Mapping, Place
+from migrator.mapping.people import EVERYBODY
 from migrator.mapping.schema import Schema
 from migrator.mapping.suggest import suggest
 
@@ -37,12 +38,23 @@ def check(ground: Ground) -> None:
             _check_stale(ground, ground.legacy, mapping, ignored)
 
 
-def _check_columns(ground: Ground, legacy: Schema) -> None:
-    read = _read(ground)
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Columns of a table, or tables, that nobody speaks of; they belong under *key* of the document at *place*."""
+
+    key: str
+    place: Place
+    names: tuple[str, ...]
+    table: str = ""
+
+
+def left_columns(ground: Ground, legacy: Schema) -> Iterator[Left]:
+    """Say which columns of the tables that are read are neither read nor ignored."""
+    read = read_columns(ground)
     ignored = defaultdict(list)
     for mapping in ground.set.mappings.values():
         for entry in mapping.ignore:
-            for table, pattern in _meant(mapping, entry):
+            for table, pattern in meant(mapping, entry):
                 ignored[table].append(pattern)
     for table, home in _homes(ground.set.mappings.values()).items():
         columns = legacy.tables[table].columns if table in legacy.tables else {}
@@ -50,22 +62,35 @@ def _check_columns(ground: Ground, legacy: Schema) -> None:
             name for name in columns if name not in read[table] and not any(matches(p, name) for p in ignored[table])
         ]
         if left:
-            text = f"{len(left)} column(s) of {table} are neither mapped nor ignored: {_some(left)}"
-            ground.notes.add("E202", home.place, text, _block("ignore", [f"{home.prefix}{name}" for name in left]))
+            yield Left("ignore", home.place, tuple(f"{home.prefix}{name}" for name in left), table)
 
 
-def _check_tables(ground: Ground, legacy: Schema) -> None:
+def left_tables(ground: Ground, legacy: Schema) -> Iterator[Left]:
+    """Say which legacy tables no mapping reads and set.yaml does not name."""
     read = {table for mapping in ground.set.mappings.values() for table, _ in tables(mapping)}
+    read |= {EVERYBODY, *(way.table for also in ground.set.set.also.values() for way in also.same)}
     named = ground.set.set.tables
     left = [
         table
-        for table in sorted(legacy.tables)
+        for table in sorted(legacy.stored.tables)
         if table not in read and not any(matches(n.pattern, table) for n in named)
     ]
     if left:
-        text = f"{len(left)} legacy table(s) are read by no mapping and not named here: {_some(left)}"
-        ground.notes.add("E207", ground.set.set.place, text, _block("tables", left))
-    for entry in named:
+        yield Left("tables", ground.set.set.place, tuple(left))
+
+
+def _check_columns(ground: Ground, legacy: Schema) -> None:
+    for left in left_columns(ground, legacy):
+        names = [name.rsplit(".", 1)[-1] if left.table else name for name in left.names]
+        text = f"{len(names)} column(s) of {left.table} are neither mapped nor ignored: {_some(names)}"
+        ground.notes.add("E202", left.place, text, _block(left.key, left.names))
+
+
+def _check_tables(ground: Ground, legacy: Schema) -> None:
+    for left in left_tables(ground, legacy):
+        text = f"{len(left.names)} legacy table(s) are read by no mapping and not named here: {_some(left.names)}"
+        ground.notes.add("E207", left.place, text, _block(left.key, left.names))
+    for entry in ground.set.set.tables:
         if not any_match(entry.pattern, legacy.tables):
             text = f'no legacy table is called "{entry.pattern}"'
             ground.notes.add("E203", entry.place, text, _near(entry.pattern, legacy.tables))
@@ -74,16 +99,15 @@ def _check_tables(ground: Ground, legacy: Schema) -> None:
 def _check_stale(ground: Ground, legacy: Schema, mapping: Mapping, entry: Ignore) -> None:
     if mapping.source.pivot is not None and "." not in entry.pattern:
         return  # a name that stands in rows is not known from the schema
-    meant = list(_meant(mapping, entry))
-    known = [(legacy.tables[table], pattern) for table, pattern in meant if table in legacy.tables]
+    known = [(legacy.tables[table], pattern) for table, pattern in meant(mapping, entry) if table in legacy.tables]
     if known and not any(any_match(pattern, table.columns) for table, pattern in known):
         table, pattern = known[0]
         text = f'{table.name} has no column "{pattern}"'
         ground.notes.add("E203", entry.place, text, _near(pattern, table.columns) or "take the line out")
 
 
-def _meant(mapping: Mapping, entry: Ignore) -> Iterator[tuple[str, str]]:
-    """The (table, column pattern) pairs that *entry* speaks of; none for the names of a pivot."""
+def meant(mapping: Mapping, entry: Ignore) -> Iterator[tuple[str, str]]:
+    """Say the (table, column pattern) pairs that *entry* speaks of; none for the names of a pivot."""
     name, dot, column = entry.pattern.partition(".")
     join = mapping.source.joins.get(name) if dot else None
     if join is None:
@@ -108,7 +132,8 @@ def _homes(mappings: Iterable[Mapping]) -> dict[str, _Home]:
     return homes
 
 
-def _read(ground: Ground) -> dict[str, set[str]]:
+def read_columns(ground: Ground) -> dict[str, set[str]]:
+    """Say which columns of each legacy table the set reads anywhere."""
     read: dict[str, set[str]] = defaultdict(set)
     found = [*uses.of_set(ground.set.set)]
     for mapping in ground.set.mappings.values():
@@ -123,10 +148,10 @@ def _near(pattern: str, names: Iterable[str]) -> str:
     return "" if "*" in pattern else suggest(pattern, names)
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _block(key: str, names: list[str]) -> str:
+def _block(key: str, names: Sequence[str]) -> str:
     return "\n".join(["paste and give a reason:", f"{key}:", *(f"  {name}: ???" for name in names)])

@@ -57,7 +57,10 @@ def _check_expected(ground: Ground, mapping: Mapping, example: Example) -> None:
     if table is not None:  # without the table the name of the id's column is not known
         _all_among(ground, example, example.expect or {}, done)
     paths = {spot.path for spot in walk.spots(mapping)}
-    known = {*paths, *done, *(path.removeprefix("$") for path in paths)}
+    source = mapping.source
+    unnested = [source.unnest.column] if source.unnest else []
+    read = {*source.key, *source.joins, *scope(source).made, *unnested}  # what may be wrong before any field is made
+    known = {*paths, *done, *(path.removeprefix("$") for path in paths), *read}
     _all_among(ground, example, _expected_fields(example), known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator.mapping.facts import NOTHING, Facts
 from migrator.mapping.model import Mapping, MappingSet, Place, Word
 from migrator.mapping.problems import Notes
 from migrator.mapping.schema import Column, Schema, Table
@@ -17,6 +18,9 @@ class Ground:
     legacy: Schema | None
     target: Schema | None
     notes: Notes
+    facts: Facts = NOTHING  # of legacy
+    target_facts: Facts = NOTHING
+    whole: bool = True  # every file of the set could be read
 
     def written(self, mapping: Mapping) -> Table | None:
         """The target table of *mapping*, None where it is not known."""

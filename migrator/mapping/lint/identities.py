@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from migrator.mapping import merging
+from migrator.mapping.identities import id_column
 from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.lint.lookups import belongs_to_user
-from migrator.mapping.lint.targets import id_column
 from migrator.mapping.model import Lookup, Mapping, Merge
-from migrator.mapping.schema import Table
+from migrator.mapping.schema import Kind, Table
 
 
 def check(ground: Ground) -> None:
-    """Check ids, updates and merges of all mappings."""
+    """Check ids and merges of all mappings."""
     for mapping in ground.set.mappings.values():
         table = ground.written(mapping)
         if mapping.target.id.how == "fields":
             _check_fields(ground, mapping, table)
         elif table is not None:
             _check_column(ground, mapping, table)
-        if table is not None:
-            _check_update(ground, mapping, table)
         if mapping.merge is not None:
             _check_merge(ground, mapping, mapping.merge)
 
@@ -35,18 +34,25 @@ def _check_column(ground: Ground, mapping: Mapping, table: Table) -> None:
     elif column in mapping.fields:
         rule = mapping.fields[column]
         ground.notes.add("E303", rule.place, f'"{column}" is set by target.id already', "take one of the two out")
+    elif mapping.target.id.how == "sequence":
+        _check_sequence(ground, mapping, table, column)
 
 
-def _check_update(ground: Ground, mapping: Mapping, table: Table) -> None:
-    conflict = mapping.target.on_conflict
-    if conflict is not None and conflict.action == "update" and set(conflict.match) != set(table.key):
-        place = place_of(conflict.match[0], mapping.target.place)
-        text = f"this version updates rows by their primary key only: ({', '.join(table.key)})"
-        ground.notes.add("E120", place, text, "match the primary key, or use review, skip or skip_if_equal")
+def _check_sequence(ground: Ground, mapping: Mapping, table: Table, name: str) -> None:
+    """Numbers come from what the column itself counts by."""
+    column, place = table.columns[name], place_of(name, mapping.target.place)
+    if table.key != (name,):
+        text = f'numbers are given to the primary key of {table.name}, and "{name}" is not it'
+        ground.notes.add("E305", place, text, "use another id, or leave as: out")
+    elif column.kind is not Kind.INTEGER or not column.has_default:
+        text = f"nothing counts {table.name}.{name} ({column.declared or column.kind}): it has no sequence or identity"
+        ground.notes.add("E305", place, text, "make it an identity (auto-increment) column, or use uuid5 or keep")
 
 
 def _check_fields(ground: Ground, mapping: Mapping, table: Table | None) -> None:
     columns = mapping.target.id.columns
+    if not columns:
+        return  # what was wrong with it is said already
     for column in columns:
         if column not in mapping.fields:
             place = place_of(column, mapping.target.place)
@@ -59,9 +65,7 @@ def _check_fields(ground: Ground, mapping: Mapping, table: Table | None) -> None
 
 
 def _check_merge(ground: Ground, mapping: Mapping, merge: Merge) -> None:
-    if mapping.source.key == mapping.source.user:
-        text = "this version does not merge users; those who share a unique value are held for a person to decide"
-        ground.notes.add("E120", merge.place, text, "take merge_duplicates out")
+    if merging.merges_users(mapping):
         return
     rules = [mapping.fields.get(column.removeprefix("$")) for column in merge.match if column.startswith("$")]
     by_user = any(r and isinstance(r.source, Lookup) and belongs_to_user(mapping, r.source.by) for r in rules)

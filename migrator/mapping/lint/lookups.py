@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from migrator.mapping import walk
+from migrator.mapping.identities import known_by
 from migrator.mapping.lint import uses
 from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.lint.uses import Scope, Sort
 from migrator.mapping.model import From, Rule
 from migrator.mapping.model import Mapping as Document
+from migrator.mapping.people import parents_by_user
 from migrator.mapping.schema import Kind, Schema
 from migrator.mapping.suggest import suggest
 from migrator.mapping.walk import Wait
 
-_FAMILIES = {
+FAMILIES = {
     Kind.INTEGER: "number",
     Kind.DECIMAL: "number",
     Kind.FLOAT: "number",
@@ -50,21 +52,26 @@ def belongs_to_user(mapping: Document, by: Sequence[str]) -> bool:
 
 def _check_wait(ground: Ground, mapping: Document, wait: Wait) -> None:
     parent = ground.set.mappings.get(wait.parent)
+    if parent is None and not ground.whole:
+        return  # it may be in a file that could not be read
     if parent is None:
         text = f'there is no mapping "{wait.parent}"'
         ground.notes.add("E501", wait.place, text, suggest(wait.parent, ground.set.mappings))
         return
     identity = parent.target.id
+    if not wait.by or not mapping.source.user or (identity.how == "fields" and not identity.columns):
+        return  # what is wrong with them is told already
     if identity.how == "fields":
         text = f'the key of "{parent.name}" is made of fields, so its rows cannot be looked up'
         ground.notes.add("E501", wait.place, text, "give the fields themselves")
         return
-    keys = identity.columns
+    keys = known_by(parent)
     if keys and wait.by and len(keys) != len(wait.by):
         text = f'"{parent.name}" is known by {len(keys)} column(s) ({", ".join(keys)}), not by {len(wait.by)}'
         ground.notes.add("E503", wait.place, text)
         return
-    _check_kinds(ground, mapping, parent, wait)
+    if wait.parent not in parents_by_user(ground.set, mapping):  # else found by the user, however he is called here
+        _check_kinds(ground, mapping, parent, wait)
     if keys == parent.source.user and (wait.collect is not None or not belongs_to_user(mapping, wait.by)):
         _another_user(ground, mapping, parent, wait)
 
@@ -81,7 +88,7 @@ def _another_user(ground: Ground, mapping: Document, parent: Document, wait: Wai
 
 def _check_kinds(ground: Ground, mapping: Document, parent: Document, wait: Wait) -> None:
     here, there = uses.scope(mapping.source), uses.scope(parent.source)
-    for mine, its in zip(wait.by, parent.target.id.columns, strict=False):
+    for mine, its in zip(wait.by, known_by(parent), strict=False):
         one, other = _family(ground, here, mine, wait), _family(ground, there, its, None)
         if one and other and one != other:
             text = f'{mine} is a {one}, and "{parent.name}" is known by {its}, a {other}'
@@ -93,7 +100,7 @@ def _family(ground: Ground, names: Scope, column: str, wait: Wait | None) -> str
     if use.sort is not Sort.COLUMN or len(use.tables) != 1:
         return None
     found = ground.legacy_column(use.tables[0], use.column)
-    return _FAMILIES.get(found.kind) if found else None
+    return FAMILIES.get(found.kind) if found else None
 
 
 def _check_lookup_cycle(ground: Ground) -> None:

@@ -18,7 +18,7 @@ def check(ground: Ground) -> None:
     for mapping in ground.set.mappings.values():
         sensitive = {spot.path for spot in walk.spots(mapping) if spot.rule.sensitive}
         for spot in walk.spots(mapping):
-            if _is_personal(spot) and not _is_flag(ground, mapping, spot) and not _is_covered(spot.path, sensitive):
+            if _is_personal(spot) and not _is_flag(ground, mapping, spot) and not is_covered(spot.path, sensitive):
                 text = f"{spot.path} looks like personal data, and its value would be shown in full"
                 ground.notes.add("W602", spot.rule.place, text, "add sensitive: true")
 
@@ -38,5 +38,6 @@ def _is_flag(ground: Ground, mapping: Mapping, spot: Spot) -> bool:
     )
 
 
-def _is_covered(path: str, sensitive: set[str]) -> bool:
+def is_covered(path: str, sensitive: set[str]) -> bool:
+    """Whether the rule at *path*, or one around it, is among the sensitive ones."""
     return any(path == one or path.startswith(f"{one}.") for one in sensitive)

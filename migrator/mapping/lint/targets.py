@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from migrator.mapping import walk
+from migrator.mapping.identities import id_column
 from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.model import Mapping, Place, Reference
+from migrator.mapping.pairs import ALL
 from migrator.mapping.schema import Column, Schema, Table
 from migrator.mapping.suggest import suggest
 
@@ -21,19 +23,12 @@ def check(ground: Ground) -> None:
         if table is None:
             _no_table(ground, ground.target, mapping.target.table, mapping.target.place)
             continue
+        _check_undoable(ground, mapping, table)
         for name, place in _named(mapping):
             _check_column(ground, table, name, place)
         _check_forgotten(ground, mapping, table)
     _check_nobody_sets(ground)
     _check_references(ground, ground.target)
-
-
-def id_column(mapping: Mapping, table: Table) -> str | None:
-    """The column that `target.id` fills, None where the key is made of fields (or there is none)."""
-    identity = mapping.target.id
-    if identity.how == "fields":
-        return None
-    return identity.as_ or (table.key[0] if len(table.key) == 1 else None)
 
 
 def is_set(mapping: Mapping, table: Table) -> set[str]:
@@ -48,12 +43,23 @@ def _named(mapping: Mapping) -> Iterator[tuple[str, Place]]:
     target, merge = mapping.target, mapping.merge
     names: list[str] = []
     if target.on_conflict is not None:
-        names += [*target.on_conflict.match, *target.on_conflict.leave]
+        names += [*target.on_conflict.match, *(name for name in target.on_conflict.leave if name != ALL)]
+        names += [target.on_conflict.newer] if target.on_conflict.newer else []
     if merge is not None:
         names += merge.fields
     names += [name for name in mapping.when_merged if name != "keep"]
     for name in names:
         yield name, place_of(name, target.place)
+
+
+def _check_undoable(ground: Ground, mapping: Mapping, table: Table) -> None:
+    """What is written must be taken back when the batch is: so no views, and no engines without transactions."""
+    place = place_of(mapping.target.table, mapping.target.place)
+    if table.view:
+        ground.notes.add("E308", place, f"{table.name} is a view", "write the tables behind it")
+    elif not table.transactional:
+        text = f"{table.name} has no transactions: what was written there could not be taken back"
+        ground.notes.add("E308", place, text, f"ALTER TABLE {table.name} ENGINE=InnoDB")
 
 
 def _check_column(ground: Ground, table: Table, name: str, place: Place) -> None:
@@ -69,8 +75,9 @@ def _check_forgotten(ground: Ground, mapping: Mapping, table: Table) -> None:
     done = is_set(mapping, table)
     left = [c.name for c in table.columns.values() if not c.nullable and not c.has_default and not c.generated]
     left = [name for name in left if name not in done]
-    if mapping.target.id.how != "fields" and id_column(mapping, table) is None:
-        left = [name for name in left if name not in table.key]  # said by E305 already
+    identity = mapping.target.id
+    if id_column(mapping, table) is None and (identity.how != "fields" or not identity.columns):
+        left = [name for name in left if name not in table.key]  # said already: by E305, or by whoever read the id
     if left:
         text = f"{table.name} needs a value in: {', '.join(left)} (NOT NULL, no default)"
         block = "\n".join(
@@ -118,12 +125,14 @@ def _check_reference(ground: Ground, target: Schema, name: str, columns: list[st
     if table is None:
         _no_table(ground, target, name, place)
         return
-    for column in columns:
+    for column in filter(None, columns):
         if column not in table.columns:
             text = f'{name} has no column "{column}"'
             ground.notes.add("E301", place_of(column, place), text, suggest(column, table.columns))
 
 
 def _no_table(ground: Ground, target: Schema, name: str, place: Place) -> None:
+    if not name:
+        return  # told already
     help = suggest(name, target.tables)
     ground.notes.add("E301", place_of(name, place), f'the target database has no table "{name}"', help)

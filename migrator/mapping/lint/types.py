@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from migrator.mapping import values as literals
 from migrator.mapping import walk
 from migrator.mapping.lint import uses
 from migrator.mapping.lint.ground import Ground
 from migrator.mapping.lint.uses import Scope, Sort
-from migrator.mapping.model import UNSET, Choose, From, Lookup, Mapping, Reference, Rule, Step, Value
+from migrator.mapping.model import UNSET, Choose, Collect, From, Lookup, Mapping, Place, Reference, Rule, Step, Value
 from migrator.mapping.schema import Column, Kind, Table
 from migrator.mapping.suggest import suggest
 
 _MOMENTS = {Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP}
-_NOT_MOMENTS = {Kind.TEXT, Kind.ENUM, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN, Kind.UUID, Kind.JSON}
+_NUMBERS = {Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT}
+_STRUCTURED = {Kind.UUID, Kind.JSON, Kind.INET, Kind.TIME}
+_NOT_MOMENTS = {Kind.TEXT, Kind.ENUM, Kind.BOOLEAN} | _NUMBERS | _STRUCTURED
+#: What never fits without a step, by the kind of the column.
+_NEVER: dict[Kind, set[Kind]] = {
+    Kind.DATE: _NOT_MOMENTS,
+    Kind.DATETIME: _NOT_MOMENTS,
+    Kind.TIMESTAMP: _NOT_MOMENTS | {Kind.DATE, Kind.DATETIME},
+    Kind.TIME: _MOMENTS | _NUMBERS | {Kind.BOOLEAN, Kind.UUID, Kind.JSON, Kind.INET},
+    Kind.INTEGER: _MOMENTS | _STRUCTURED,
+    Kind.DECIMAL: _MOMENTS | _STRUCTURED,
+    Kind.FLOAT: _MOMENTS | _STRUCTURED,
+    Kind.BOOLEAN: _MOMENTS | _STRUCTURED,
+    Kind.UUID: _MOMENTS | _NUMBERS | {Kind.BOOLEAN, Kind.TIME, Kind.JSON, Kind.INET},
+    Kind.INET: _MOMENTS | _NUMBERS | {Kind.BOOLEAN, Kind.TIME, Kind.JSON, Kind.UUID},
+    Kind.ENUM: _MOMENTS | {Kind.UUID, Kind.JSON, Kind.INET, Kind.TIME},
+}
 _GIVES = {
     "integer": Kind.INTEGER,
     "decimal": Kind.DECIMAL,
@@ -47,16 +64,35 @@ def check(ground: Ground) -> None:
 
 
 def _check_kind(ground: Ground, names: Scope, rule: Rule, column: Column) -> None:
-    for _, one in _leaves(rule):
+    for one in leaves(rule):
         kind = _kind(ground, names, one)
-        if kind is None or column.kind not in _MOMENTS:
+        if kind is None:
             continue
-        if kind in _NOT_MOMENTS:
-            help = "add transform: [{datetime: {timezone: …}}], [date] or [{epoch: s}]"
-            ground.notes.add("E402", one.place, f"{column.name} takes a {column.kind}, and this is a {kind}", help)
+        if Kind.BINARY in (kind, column.kind) and kind is not column.kind and column.kind is not Kind.OTHER:
+            ground.notes.add("E402", one.place, f"{column.name} takes {_said(column.kind)}, and this is {_said(kind)}")
         elif kind is Kind.DATETIME and column.kind is Kind.TIMESTAMP:
             text = f"{column.name} takes an instant, and this is a time without a zone"
             ground.notes.add("E402", one.place, text, "say the zone it was written in: [{datetime: {timezone: UTC}}]")
+        elif kind in _NEVER.get(column.kind, ()):
+            text = f"{column.name} takes {_said(column.kind)}, and this is {_said(kind)}"
+            ground.notes.add("E402", one.place, text, _step_for(column.kind))
+        elif column.kind is Kind.ENUM and kind in _NUMBERS | {Kind.BOOLEAN} and not any(map(_is_number, column.values)):
+            text = f"{column.name} takes one of {', '.join(column.values)}, and this is {_said(kind)}"
+            ground.notes.add("E402", one.place, text, "add transform: [{map: {OLD: NEW}}]")
+
+
+def _step_for(kind: Kind) -> str:
+    if kind in _MOMENTS:
+        return "add transform: [{datetime: {timezone: …}}], [date] or [{epoch: s}]"
+    return "add transform: [{map: {OLD: NEW}}], or take another column"
+
+
+def _said(kind: Kind) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").isdecimal()
 
 
 def _kind(ground: Ground, names: Scope, rule: Rule) -> Kind | None:
@@ -88,28 +124,33 @@ def _step_kind(step: Step) -> Kind | None:
 
 
 def _check_values(ground: Ground, rule: Rule, column: Column) -> None:
-    if column.kind is not Kind.ENUM or not column.values:
-        return
-    for value, step in _outputs(rule):
-        if value is not None and str(value) not in column.values:
-            text = f'{column.name} cannot hold "{value}"'
-            place = step.place if step else rule.place
-            ground.notes.add("E405", place, text, suggest(str(value), column.values))
+    allowed = column.values if column.kind is Kind.ENUM else column.allowed
+    for value, place in _outputs(rule) if allowed else ():
+        text = literals.literal_text(value)
+        if text is not None and text not in allowed and not _is_same(text, column, allowed):
+            ground.notes.add("E405", place, f'{column.name} cannot hold "{text}"', suggest(text, allowed))
 
 
-def _outputs(rule: Rule) -> Iterator[tuple[object, Step | None]]:
-    """Every value that *rule* is certain to be able to give."""
-    for _, one in _leaves(rule):
+def _is_same(text: str, column: Column, allowed: tuple[str, ...]) -> bool:
+    """Truths and numbers may be spelled in more than one way."""
+    if column.kind in (Kind.TEXT, Kind.ENUM):
+        return False
+    return {"true": "1", "false": "0"}.get(text, text) in {one.removesuffix(".0") for one in allowed}
+
+
+def _outputs(rule: Rule) -> Iterator[tuple[object, Place]]:
+    """Every value that *rule* is certain to be able to give, and the place that says so."""
+    for one in leaves(rule):
         last = one.steps[-1] if one.steps else None
         if last is not None and last.name == "map" and isinstance(last.args, dict):
             keeps = last.args.get("else") == "keep"
-            yield from ((value, last) for key, value in last.args.items() if not (key == "else" and keeps))
+            yield from ((value, last.place) for key, value in last.args.items() if not (key == "else" and keeps))
         if isinstance(one.source, Value) and not one.steps:
-            yield one.source.literal, None
+            yield one.source.literal, one.place
         if one.default is not UNSET:
-            yield one.default, None
+            yield one.default, one.place
     if isinstance(rule.source, Choose) and rule.default is not UNSET:
-        yield rule.default, None
+        yield rule.default, rule.place
 
 
 def _check_null(ground: Ground, mapping: Mapping, names: Scope, rule: Rule, table: Table, column: Column) -> None:
@@ -127,8 +168,10 @@ def _may_be_null(ground: Ground, names: Scope, rule: Rule) -> bool:
     source = rule.source
     if isinstance(source, Choose):
         return _choice_may_be_null(ground, names, source)
-    if any(step.name in ("null_if", "map") and _gives_null(step) for step in rule.steps):
+    if any(_gives_null(step) for step in rule.steps):
         return True
+    if isinstance(source, Collect):
+        return source.of is not None  # no rows are null, not an empty list
     if isinstance(source, Value):
         return source.literal is None
     if isinstance(source, From) and source.aggregate == "count":
@@ -146,7 +189,11 @@ def _choice_may_be_null(ground: Ground, names: Scope, choose: Choose) -> bool:
 
 
 def _gives_null(step: Step) -> bool:
-    return step.name == "null_if" or (isinstance(step.args, dict) and None in step.args.values())
+    if step.name == "map":
+        return isinstance(step.args, dict) and None in step.args.values()
+    if step.name == "split":  # the first and the last part are always there
+        return isinstance(step.args, dict) and step.args.get("take") not in (None, "first", "last", "all")
+    return step.name in ("null_if", "json_get")
 
 
 def _use_may_be_null(ground: Ground, use: uses.Use) -> bool:
@@ -156,14 +203,11 @@ def _use_may_be_null(ground: Ground, use: uses.Use) -> bool:
     return column is not None and column.nullable
 
 
-def _leaves(rule: Rule) -> Iterator[tuple[str, Rule]]:
+def leaves(rule: Rule) -> Iterator[Rule]:
     """The rules that give the value itself: *rule*, or the branches of a choose without steps of its own."""
     if not isinstance(rule.source, Choose):
-        yield "", rule
+        yield rule
     elif not rule.steps:
         for spot in walk.within("", rule):
             if spot.path == "" and not isinstance(spot.rule.source, Choose):
-                yield spot.path, spot.rule
-
-
-__all__ = ["check"]
+                yield spot.rule

@@ -21,6 +21,7 @@ from migrator.mapping.model import (
     Reference,
     Rule,
     Source,
+    Users,
     UserSet,
 )
 from migrator.mapping.model import Mapping as Document
@@ -102,6 +103,9 @@ def of_mapping(mapping: Document) -> Iterator[Use]:
     for spot in walk.spots(mapping):
         yield from of_rule(spot.rule, names, spot.collect)
     yield from map(names.use, mapping.sums.values())
+    for rule in mapping.clean:
+        kept = rule.keep[1:] if rule.duplicates else ()
+        yield from map(names.use, (*_tested(rule.when), *rule.duplicates, *kept))
     if mapping.merge is not None:
         merge = mapping.merge
         yield from map(names.use, (*merge.match, *filter(None, merge.keep[1:]), *merge.review_if_different))
@@ -128,14 +132,24 @@ def of_rule(rule: Rule, names: Scope, collect: Collect | None = None) -> Iterato
 
 def of_set(users: UserSet) -> Iterator[Use]:
     """Every COLUMN that set.yaml uses."""
-    who = users.users
-    names = Scope(who.table, place_of(who.table, who.place), who.joins)
-    yield from map(names.use, filter(None, (who.key, who.email, who.name, who.locale, *_tested(who.where))))
-    yield from _of_joins(who.joins, names)
+    yield from _of_people(users.users, ())
+    for also in users.also.values():
+        yield from _of_people(also.who, [way.column for way in also.same if way.how == "id"])
+        for way in also.same:
+            if way.how == "link":
+                linked = Scope(way.table, place_of(way.table, way.place))
+                yield from map(linked.use, (way.record, way.column))
     for sign in (*users.activity, *users.paid):
         names = Scope(sign.table, place_of(sign.table, sign.place), sign.joins)
         yield from map(names.use, filter(None, (sign.user, sign.at, sign.amount, sign.currency, *_tested(sign.where))))
         yield from _of_joins(sign.joins, names)
+
+
+def _of_people(who: Users, more: Iterable[str]) -> Iterator[Use]:
+    names = Scope(who.table, place_of(who.table, who.place), who.joins)
+    tested = (*_tested(who.where), *_tested(who.verified or Predicate()))
+    yield from map(names.use, filter(None, (who.key, who.email, who.name, who.locale, *tested, *more)))
+    yield from _of_joins(who.joins, names)
 
 
 def _of_source(source: Source, names: Scope) -> Iterator[Use]:
@@ -155,7 +169,7 @@ def _of_joins(joins: Mapping[str, Join], names: Scope) -> Iterator[Use]:
         for its, column in join.match:
             yield Use(its, Sort.COLUMN, place_of(its, join.place), join.tables, its)
             yield names.use(column)
-        own = [*_tested(join.where), join.order, join.item_key, *(join.keep or ())[1:]]
+        own = [*_tested(join.where), join.user, join.order, join.item_key, *(join.keep or ())[1:]]
         for column in filter(None, own):
             yield Use(column, Sort.COLUMN, place_of(column, join.place), join.tables, column)
         if join.pivot is not None:

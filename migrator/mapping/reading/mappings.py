@@ -7,13 +7,14 @@ from decimal import Decimal
 
 from migrator.mapping.model import Example, Ignore, Mapping, Word
 from migrator.mapping.problems import Notes
+from migrator.mapping.reading.cleaning import cleanings
 from migrator.mapping.reading.forms import Form, word
 from migrator.mapping.reading.nodes import Node, Pairs, literal
 from migrator.mapping.reading.rules import rules
 from migrator.mapping.reading.sources import reason, source
 from migrator.mapping.reading.targets import merge, target, when_merged
 
-_KEYS = (
+KEYS = (
     "mapping",
     "about",
     "source",
@@ -22,19 +23,27 @@ _KEYS = (
     "fields",
     "merge_duplicates",
     "when_merged",
+    "clean",
     "ignore",
     "on_reject",
     "limits",
     "checks",
     "examples",
 )
+IGNORED = ("reason", "expect")
+EXPECT = ("empty", "constant")
+ON_REJECT = ("hold_user", "hold_row")
+LIMITS = ("abort_above",)
+CHECKS = ("sums",)
+EXAMPLE = ("name", "given", "expect", "expect_review")
+REVIEW = ("field", "rule", "value")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
 
 
 def mapping(node: Node, notes: Notes) -> Mapping | None:
     """Read one document; None when it is no map or has no name."""
-    form = Form.of(node, "a mapping", _KEYS, notes, needs=("mapping", "source", "target", "fields"))
+    form = Form.of(node, "a mapping", KEYS, notes, needs=("mapping", "source", "target", "fields"))
     if form is None or not (name := form.word("mapping")):
         return None
     if not _NAME.fullmatch(name):
@@ -48,9 +57,10 @@ def mapping(node: Node, notes: Notes) -> Mapping | None:
         about=form.text("about"),
         vars=rules(form.node("vars"), "vars", notes),
         merge=merge(form.node("merge_duplicates"), notes),
-        when_merged=when_merged(form.node("when_merged"), form.key_place("when_merged"), notes),
+        when_merged=when_merged(form.node("when_merged"), notes),
+        clean=cleanings(form, "clean"),
         ignore=ignores(form, "ignore"),
-        on_reject=form.choice("on_reject", ("hold_user", "hold_row"), "hold_user"),
+        on_reject=form.choice("on_reject", ON_REJECT, "hold_user"),
         abort_above=_abort_above(form.node("limits"), notes),
         sums=_sums(form.node("checks"), notes),
         examples=tuple(example for item in form.items("examples") if (example := _example(item, notes))),
@@ -65,14 +75,14 @@ def ignores(form: Form, key: str) -> tuple[Ignore, ...]:
 def _ignore(pattern: Word, node: Node, notes: Notes) -> Ignore:
     if not isinstance(node, Pairs):
         return Ignore(pattern, reason(node, notes), pattern.place)
-    form = Form.of(node, "an ignored column", ("reason", "expect"), notes, needs=("reason",))
+    form = Form.of(node, "an ignored column", IGNORED, notes, needs=("reason",))
     why = reason(form.node("reason"), notes) if form else ""
-    expect = form.choice("expect", ("empty", "constant"), "empty") if form and "expect" in form else None
+    expect = form.choice("expect", EXPECT, "empty") if form and "expect" in form else None
     return Ignore(pattern, why, pattern.place, expect)
 
 
 def _abort_above(node: Node | None, notes: Notes) -> float | None:
-    form = Form.of(node, "limits", ("abort_above",), notes, needs=("abort_above",))
+    form = Form.of(node, "limits", LIMITS, notes, needs=("abort_above",))
     if form is None:
         return None
     percent = _PERCENT.fullmatch(form.text("abort_above"))
@@ -83,12 +93,12 @@ def _abort_above(node: Node | None, notes: Notes) -> float | None:
 
 
 def _sums(node: Node | None, notes: Notes) -> dict[str, str]:
-    form = Form.of(node, "checks", ("sums",), notes, needs=("sums",))
+    form = Form.of(node, "checks", CHECKS, notes, needs=("sums",))
     return {column: word(its, "sums", notes) for column, its in form.pairs("sums")} if form else {}
 
 
 def _example(node: Node, notes: Notes) -> Example | None:
-    form = Form.of(node, "an example", ("name", "given", "expect", "expect_review"), notes, needs=("name", "given"))
+    form = Form.of(node, "an example", EXAMPLE, notes, needs=("name", "given"))
     if form is None:
         return None
     form.only_one_of("expect", "expect_review")
@@ -109,7 +119,7 @@ def _values(form: Form, key: str) -> dict[str, object]:
 
 
 def _review(node: Node, notes: Notes) -> dict[str, object]:
-    form = Form.of(node, "an expected review", ("field", "rule", "value"), notes, needs=("field", "rule"))
+    form = Form.of(node, "an expected review", REVIEW, notes, needs=("field", "rule"))
     if form is None:
         return {}
-    return {key: form.literal(key) for key in ("field", "rule", "value") if key in form}
+    return {key: form.literal(key) for key in REVIEW if key in form}

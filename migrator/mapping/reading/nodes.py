@@ -8,9 +8,11 @@ something else. Aliases, anchors, tags and merge keys are refused: each file mus
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import yaml
@@ -72,7 +74,7 @@ def compose(text: str, file: str, notes: Notes) -> Node | None:
         return None
     except yaml.MarkedYAMLError as broken:
         mark = broken.problem_mark or broken.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+        place = _place_at(text, file, mark.index) if mark else Place(file, 1, 1)
         context = f" {broken.context}" if broken.context else ""
         notes.add("E101", place, f"this is not YAML: {broken.problem}{context}", _syntax_help(str(broken.problem)))
     except yaml.reader.ReaderError as broken:
@@ -113,6 +115,7 @@ class _Composer:
     def __init__(self, text: str, file: str, notes: Notes) -> None:
         self.file, self.notes = file, notes
         self.lines = text.split("\n")
+        self.starts = [0, *accumulate(len(line) + 1 for line in self.lines)]
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
 
     def document(self) -> Node | None:
@@ -184,12 +187,14 @@ class _Composer:
         self.notes.add("E106", self.place(event), text, help)
 
     def place(self, event: Any) -> Place:
-        start, end = event.start_mark, event.end_mark
-        line, column = start.line + 1, start.column + 1
+        # by index: YAML knows more line ends than an editor shows
+        start, end = event.start_mark.index, event.end_mark.index
+        line = bisect_right(self.starts, start) - 1
+        begin = self.starts[line]
         if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-            last = end.column if end.line == start.line else len(self.lines[start.line].rstrip())
-            return Place(self.file, line, column, max(1, last - start.column))
-        return Place(self.file, line, column)
+            last = min(end, begin + len(self.lines[line].rstrip()))
+            return Place(self.file, line + 1, start - begin + 1, max(1, last - start))
+        return Place(self.file, line + 1, start - begin + 1)
 
 
 def _place_at(text: str, file: str, position: int) -> Place:

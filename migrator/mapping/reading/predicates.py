@@ -13,7 +13,7 @@ from migrator.mapping.problems import Notes
 from migrator.mapping.reading.forms import Form, choice, pairs, word
 from migrator.mapping.reading.nodes import Items, Node, Pairs, Scalar, literal
 
-_TESTS = ("not", "is_null", "gt", "gte", "lt", "lte", "same_as", "matches", "since", "unit", "unread")
+TESTS = ("not", "is_null", "gt", "gte", "lt", "lte", "same_as", "matches", "since", "older_than", "unit", "unread")
 _DAYS = re.compile(r"([0-9]{1,5})d")
 
 
@@ -35,16 +35,17 @@ def _tests(column: Word, node: Node, notes: Notes) -> Iterator[Test]:
     if not isinstance(node, Pairs):
         yield Test(column, "in", _values(node, notes), column.place)
         return
-    form = Form.of(node, f"the test of {column}", _TESTS, notes)
-    if form is None or not any(key in form for key in _TESTS if key != "unit"):
-        notes.add("E102", node.place, f"the test of {column} says nothing", f"it takes: {', '.join(_TESTS)}")
+    form = Form.of(node, f"the test of {column}", TESTS, notes)
+    if form is None or not any(key in form for key in TESTS if key != "unit"):
+        notes.add("E102", node.place, f"the test of {column} says nothing", f"it takes: {', '.join(TESTS)}")
         return
-    for op in _TESTS:
+    for op in TESTS:
         value = form.node(op)
         if value is not None and op != "unit":
             yield _test(column, op, value, form)
-    if "unit" in form and "since" not in form:
-        notes.add("E105", form.key_place("unit"), "unit belongs to since", "write {since: 730d, unit: s}")
+    if "unit" in form and "since" not in form and "older_than" not in form:
+        text = "unit belongs to since or older_than"
+        notes.add("E105", form.key_place("unit"), text, "write {since: 730d, unit: s}")
 
 
 def _test(column: Word, op: str, node: Node, form: Form) -> Test:
@@ -57,9 +58,9 @@ def _test(column: Word, op: str, node: Node, form: Form) -> Test:
         return Test(column, "unread", form.flag("unread"), column.place)
     if op == "same_as":
         return Test(column, op, word(node, op, notes), column.place)
-    if op == "since":
+    if op in ("since", "older_than"):
         unit = choice(unit_node, "unit", ("s", "ms", "us"), notes) if (unit_node := form.node("unit")) else None
-        return Test(column, op, _days(node, notes), column.place, unit)
+        return Test(column, op, _days(op, node, notes), column.place, unit)
     if op == "matches":
         return Test(column, op, _pattern(node, notes), column.place)
     return Test(column, op, _bound(node, op, notes), column.place)
@@ -76,11 +77,11 @@ def _bound(node: Node, op: str, notes: Notes) -> Any:
     return value
 
 
-def _days(node: Node, notes: Notes) -> int:
+def _days(op: str, node: Node, notes: Notes) -> int:
     days = _DAYS.fullmatch(node.text) if isinstance(node, Scalar) else None
     if days is None:
         notes.add(
-            "E105", node.place, "since is a number of days", "write 730d for two years back from the plan's as_of"
+            "E105", node.place, f"{op} is a number of days", "write 730d for two years back from the plan's as_of"
         )
         return 0
     return int(days[1])

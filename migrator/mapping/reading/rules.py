@@ -27,18 +27,22 @@ from migrator.mapping.reading.nodes import Items, Node, Pairs, Scalar
 from migrator.mapping.reading.predicates import predicate
 from migrator.mapping.reading.steps import check_combining, steps
 
-_SOURCES = ("from", "value", "lookup", "object", "collect", "choose", "number", "rest")
-_BESIDE = {
+SOURCES = ("from", "value", "lookup", "object", "collect", "choose", "number", "rest")
+BESIDE = {
     "aggregate": ("from",),
     "by": ("lookup",),
     "of": ("collect",),
     "on_item_error": ("collect",),
     "omit_nulls": ("object", "collect"),
 }
-_COMMON = ("transform", "default", "required", "on_error", "on_missing", "sensitive")
-_KEYS = (*_SOURCES, *_BESIDE, *_COMMON)
-_AGGREGATES = ("min", "max", "sum", "count", "first", "last")
-_ON_ERROR = ("review", "skip", "abort")
+COMMON = ("transform", "default", "required", "on_error", "on_missing", "sensitive")
+RULE = (*SOURCES, *BESIDE, *COMMON)
+NUMBER = ("within", "order", "start")
+REFERENCE = ("table", "match", "take")
+ON_MISSING = ("review", "null", "skip")
+ON_ITEM_ERROR = ("review", "review_item")
+AGGREGATES = ("min", "max", "sum", "count", "first", "last")
+ON_ERROR = ("review", "skip", "abort")
 
 
 def rules(node: Node | None, what: str, notes: Notes) -> dict[str, Rule]:
@@ -62,7 +66,7 @@ def rule(node: Node, place: Place, notes: Notes) -> Rule:
             "E105", node.place, "a rule is a column or a map, not a list", "write {from: [a, b], transform: [coalesce]}"
         )
         return _nothing(place)
-    form = Form.of(node, "a rule", _KEYS, notes)
+    form = Form.of(node, "a rule", RULE, notes)
     return _rule(form, place) if form else _nothing(place)
 
 
@@ -84,25 +88,25 @@ def _rule(form: Form, place: Place) -> Rule:
         required=form.flag("required"),
         on_error=on_error,
         use=use,
-        on_missing=form.choice("on_missing", ("review", "null", "skip"), "review"),
+        on_missing=form.choice("on_missing", ON_MISSING, "review"),
         sensitive=form.flag("sensitive"),
     )
 
 
 def _source(form: Form) -> RuleSource:
-    named = [key for key in _SOURCES if key in form]
+    named = [key for key in SOURCES if key in form]
     if not named:
-        form.notes.add("E102", form.place, f"a rule needs one of {', '.join(_SOURCES)}")
+        form.notes.add("E102", form.place, f"a rule needs one of {', '.join(SOURCES)}")
         return Value(None)
     form.only_one_of(*named)
-    for key, owners in _BESIDE.items():
+    for key, owners in BESIDE.items():
         if key in form and named[0] not in owners:
             form.notes.add("E105", form.key_place(key), f'"{key}" belongs to {" or ".join(owners)}, not to {named[0]}')
     return _READ[named[0]](form)
 
 
 def _from(form: Form) -> From:
-    aggregate = form.choice("aggregate", _AGGREGATES, "min") if "aggregate" in form else None
+    aggregate = form.choice("aggregate", AGGREGATES, "min") if "aggregate" in form else None
     return From(form.words("from"), aggregate)
 
 
@@ -120,8 +124,7 @@ def _lookup(form: Form) -> Lookup | Reference:
         return Lookup(form.word("lookup"), form.words("by"))
     if "by" in form:
         form.notes.add("E105", form.key_place("by"), 'a lookup in a table goes by "match"')
-    keys = ("table", "match", "take")
-    table = Form.of(node, "lookup", keys, form.notes, needs=keys)
+    table = Form.of(node, "lookup", REFERENCE, form.notes, needs=REFERENCE)
     if table is None:
         return Reference("", (), "")
     match = tuple((its, word(column, "match", form.notes)) for its, column in table.pairs("match"))
@@ -136,7 +139,7 @@ def _collect(form: Form) -> Collect:
     return Collect(
         rules=rules(form.node("collect"), "collect", form.notes),
         of=form.maybe_word("of"),
-        on_item_error=form.choice("on_item_error", ("review", "review_item"), "review"),
+        on_item_error=form.choice("on_item_error", ON_ITEM_ERROR, "review"),
         omit_nulls=form.flag("omit_nulls"),
     )
 
@@ -156,12 +159,12 @@ def _branch(node: Node, notes: Notes) -> Branch | None:
     if isinstance(node, Pairs) and "else" in node.entries:
         form = Form.of(node, "else", ("else", "warn"), notes)
         return None if form is None else _otherwise(form)
-    form = Form.of(node, "a branch", ("when", "warn", "review", *_KEYS), notes, needs=("when",))
+    form = Form.of(node, "a branch", ("when", "warn", "review", *RULE), notes, needs=("when",))
     if form is None:
         return None
     when = predicate(form.node("when"), "when", notes)
     if "review" in form:
-        form.only_one_of("review", *_SOURCES)
+        form.only_one_of("review", *SOURCES)
         return Branch(when, None, review=form.text("review"))
     return Branch(when, _rule(form, form.place), warn=form.text("warn") or None)
 
@@ -176,7 +179,7 @@ def _otherwise(form: Form) -> Branch:
 
 
 def _number(form: Form) -> Number:
-    inner = Form.of(form.node("number"), "number", ("within", "order", "start"), form.notes, needs=("within", "order"))
+    inner = Form.of(form.node("number"), "number", NUMBER, form.notes, needs=("within", "order"))
     return Number(inner.words("within"), inner.words("order"), inner.number("start", 0)) if inner else Number((), ())
 
 
@@ -204,4 +207,4 @@ def _on_error(node: Node | None, notes: Notes) -> tuple[str, Literal]:
     if isinstance(node, Pairs):
         form = Form.of(node, "on_error", ("use",), notes, needs=("use",))
         return "use", form.literal("use") if form else None
-    return choice(node, "on_error", _ON_ERROR, notes), UNSET
+    return choice(node, "on_error", ON_ERROR, notes), UNSET

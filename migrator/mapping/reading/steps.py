@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from migrator.mapping.model import From, RuleSource, Step
 from migrator.mapping.problems import Notes
+from migrator.mapping.reading.clocks import HELP, is_clock
 from migrator.mapping.reading.forms import Form
 from migrator.mapping.reading.nodes import Items, Node, Pairs, Scalar, literal
 from migrator.mapping.registry import TRANSFORMS
@@ -14,20 +15,60 @@ from migrator.mapping.suggest import suggest
 #: What other tools call our transforms, and what to write here.
 _SYNONYMS = {
     "static_map": "map",
+    "translate": "map",
+    "enum": "map",
     "migration_lookup": "lookup",
+    "lookup_table": "lookup",
     "default_value": "the key default: beside transform:",
     "skip_on_empty": "on_error: skip beside transform:, or where: in the source",
+    "skip_on_value": "where: in the source",
     "strip": "trim",
-    "cast": "integer, decimal, boolean, date, datetime or text's own steps",
+    "ltrim": "trim",
+    "rtrim": "trim",
+    "squeeze": "collapse_spaces",
+    "cast": "integer, decimal, boolean, date or datetime: the target column says which",
+    "convert": "integer, decimal, boolean, date or datetime: the target column says which",
     "nullif": "null_if",
     "to_int": "integer",
+    "int": "integer",
+    "number": "decimal, or integer",
+    "float": "decimal",
+    "to_decimal": "decimal",
+    "bool": "boolean",
+    "to_date": "date",
     "format_date": "datetime or date",
     "strptime": "datetime",
+    "timestamp": "datetime, or epoch for a number",
     "from_unixtime": "epoch",
+    "to_timestamp": "epoch for a number, datetime for a text",
     "uppercase": "upper",
+    "toupper": "upper",
     "lowercase": "lower",
+    "tolower": "lower",
     "explode": "split",
+    "split_part": "split",
+    "implode": "concat",
+    "join": "concat",
+    "concat_ws": "concat",
     "ifnull": "coalesce",
+    "nvl": "coalesce",
+    "null_coalesce": "coalesce",
+    "substring": "truncate, or extract",
+    "substr": "truncate, or extract",
+    "left": "truncate",
+    "regexp_replace": "replace with regex: true",
+    "regex": "matches, extract, or replace with regex: true",
+    "json_decode": "json",
+    "parse_json": "json",
+    "unserialize": "php",
+    "html_entity_decode": "unescape_html",
+    "fix_encoding": "repair_encoding",
+    "md5": "hash; for passwords password_hash",
+    "sha256": "hash",
+    "callback": "call",
+    "python": "call",
+    "if": "choose, in the place of from",
+    "case": "choose, in the place of from",
 }
 
 
@@ -72,7 +113,9 @@ def _step(node: Node, notes: Notes) -> Step | None:
         return None
     step = Step(name, None if arguments is None else literal(arguments, notes), place)
     known = TRANSFORMS.get(name)
-    if known is None:
+    if known is None and is_clock(name):
+        notes.add("E601", place, f"{name} would give another value in every run", HELP)
+    elif known is None:
         notes.add("E110", place, f'there is no transform "{name}"', _known_as(name))
     elif wrong := known.check_args(step.args):
         notes.add("E111", arguments.place if arguments else place, f"{name}: {wrong}", f"{name}: {known.about}")

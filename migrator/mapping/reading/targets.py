@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from migrator.mapping.model import Id, Merge, OnConflict, Place, Predicate, Target
 from migrator.mapping.problems import Notes
+from migrator.mapping.reading.clocks import HELP, is_clock
 from migrator.mapping.reading.forms import Form, choice, words
-from migrator.mapping.reading.nodes import Items, Node, Scalar
+from migrator.mapping.reading.nodes import Items, Node, Pairs, Scalar
 from migrator.mapping.reading.predicates import predicate
 
-_WAYS = ("uuid5", "keep", "lookup", "fields", "sequence")
-_ACTIONS = ("review", "skip", "skip_if_equal", "update", "update_if_newer", "fill_nulls")
-_UNBUILT = ("update_if_newer", "fill_nulls")
-_SURVIVORS = ("most_recent", "oldest", "most_complete", "source_priority")
-_OPERATIONS = (
+TARGET = ("table", "id", "on_conflict")
+WAYS = ("uuid5", "keep", "lookup", "fields", "sequence")
+ID = (*WAYS, "by", "as")
+ON_CONFLICT = ("match", "action", "newer", "leave")
+MERGE = ("match", "keep", "fields", "review_if_different")
+ACTIONS = ("review", "skip", "skip_if_equal", "update", "update_if_newer", "fill_nulls")
+SURVIVORS = ("most_recent", "oldest", "most_complete", "source_priority")
+OPERATIONS = (
     "first_not_null",
     "most_recent",
     "longest",
@@ -28,7 +32,7 @@ _OPERATIONS = (
 
 def target(node: Node | None, place: Place, notes: Notes) -> Target:
     """Read `target:`; an empty Target when it is no map."""
-    form = Form.of(node, "target", ("table", "id", "on_conflict"), notes, needs=("table", "id"), at=place)
+    form = Form.of(node, "target", TARGET, notes, needs=("table", "id"), at=place)
     if form is None:
         return Target("", Id("fields"), place)
     return Target(
@@ -38,8 +42,7 @@ def target(node: Node | None, place: Place, notes: Notes) -> Target:
 
 def merge(node: Node | None, notes: Notes) -> Merge | None:
     """Read `merge_duplicates:`."""
-    keys = ("match", "keep", "fields", "review_if_different")
-    form = Form.of(node, "merge_duplicates", keys, notes, needs=("match", "keep"))
+    form = Form.of(node, "merge_duplicates", MERGE, notes, needs=("match", "keep"))
     if form is None:
         return None
     return Merge(
@@ -51,22 +54,21 @@ def merge(node: Node | None, notes: Notes) -> Merge | None:
     )
 
 
-def when_merged(node: Node | None, place: Place, notes: Notes) -> dict[str, str]:
+def when_merged(node: Node | None, notes: Notes) -> dict[str, str]:
     """Read `when_merged:`: `keep: survivor`, and an operation per column."""
     form = Form.of(node, "when_merged", _keys_of(node), notes)
     if form is None:
         return {}
-    notes.add("E120", place, "this version merges no users, so when_merged has no meaning", "take it out")
     form.choice("keep", ("survivor",), "survivor")
     return {
-        column: "survivor" if column == "keep" else form.choice(column, _OPERATIONS, "first_not_null")
+        column: "survivor" if column == "keep" else form.choice(column, OPERATIONS, "first_not_null")
         for column in _keys_of(node)
     }
 
 
 def operations(form: Form, key: str) -> dict[str, str]:
     """Read `{column: operation}`."""
-    return {column: choice(value, "an operation", _OPERATIONS, form.notes) for column, value in form.pairs(key)}
+    return {column: choice(value, "an operation", OPERATIONS, form.notes) for column, value in form.pairs(key)}
 
 
 def _keys_of(node: Node | None) -> tuple[str, ...]:
@@ -78,7 +80,7 @@ def _survivor(form: Form) -> tuple[str, str]:
     node = form.node("keep")
     if isinstance(node, Scalar):
         return choice(node, "keep", ("most_complete",), form.notes), ""
-    kept = form.pair("keep", _SURVIVORS) or ("most_recent", "")
+    kept = form.pair("keep", SURVIVORS) or ("most_recent", "")
     if kept[0] == "source_priority":
         form.notes.add(
             "E120", node.place if node else form.place, "this version keeps by no priority", "use oldest or most_recent"
@@ -87,18 +89,20 @@ def _survivor(form: Form) -> tuple[str, str]:
 
 
 def _id(node: Node | None, notes: Notes) -> Id:
-    form = Form.of(node, "id", (*_WAYS, "by", "as"), notes)
+    clock = next((key for key in node.entries if is_clock(key)), None) if isinstance(node, Pairs) else None
+    if clock is not None:
+        notes.add("E601", clock.place, "the row would get another id in every run", HELP)
+        return Id("fields")
+    form = Form.of(node, "id", ID, notes)
     if form is None:
         return Id("fields")
-    way = next((way for way in _WAYS if way in form), None)
+    way = next((way for way in WAYS if way in form), None)
     if way is None:
-        notes.add("E102", form.place, f"id needs one of {', '.join(_WAYS)}", "write id: {uuid5: COLUMN}")
+        notes.add("E102", form.place, f"id needs one of {', '.join(WAYS)}", "write id: {uuid5: COLUMN}")
         return Id("fields")
-    form.only_one_of(*_WAYS)
-    if way == "sequence":
-        notes.add(
-            "E120", form.key_place("sequence"), "this version gives no numbers from a sequence", "use uuid5 or keep"
-        )
+    form.only_one_of(*WAYS)
+    if way == "sequence" and not form.flag("sequence"):
+        notes.add("E105", form.key_place("sequence"), "sequence is true, or not there", "write id: {sequence: true}")
     return _id_by(way, form)
 
 
@@ -112,16 +116,19 @@ def _id_by(way: str, form: Form) -> Id:
 
 
 def _on_conflict(node: Node | None, notes: Notes) -> OnConflict | None:
-    form = Form.of(node, "on_conflict", ("match", "action", "leave"), notes, needs=("match",))
+    form = Form.of(node, "on_conflict", ON_CONFLICT, notes, needs=("match",))
     if form is None:
         return None
-    action = form.choice("action", _ACTIONS, "review")
-    if action in _UNBUILT:
-        text = f'this version does not know what to do for "{action}"'
-        notes.add("E120", form.key_place("action"), text, "use review, skip, skip_if_equal or update")
-    if "leave" in form:
-        notes.add("E120", form.key_place("leave"), "this version leaves no single columns alone", "use skip or review")
-    return OnConflict(form.words("match"), action, _leave(form))
+    action = form.choice("action", ACTIONS, "review")
+    if action == "update_if_newer" and "newer" not in form:
+        notes.add(
+            "E102", form.place, 'update_if_newer needs the key "newer"', "say which column tells it: newer: COLUMN"
+        )
+    if action != "update_if_newer" and "newer" in form:
+        notes.add("E105", form.key_place("newer"), '"newer" goes with action: update_if_newer, and only with it')
+    if action == "skip" and "leave" in form:
+        notes.add("E105", form.key_place("leave"), "a row that is skipped is left alone as it is", "take leave out")
+    return OnConflict(form.words("match"), action, _leave(form), form.maybe_word("newer"))
 
 
 def _leave(form: Form) -> dict[str, Predicate | None]:

@@ -18,7 +18,11 @@ from migrator.mapping.values import Values
 
 
 def null_if(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Make null of a value, or of any in a list."""
+    """
+    Make null of a value, or of any in a list.
+
+    Example: {null_if: ['', n/a]} | n/a -> null
+    """
     given = inputs[0].only()
     meant = [columns.literal_text(item) for item in (args if isinstance(args, list | tuple) else [args])]
     hit = columns.is_true(given.text.is_in([item for item in meant if item is not None]))
@@ -26,20 +30,32 @@ def null_if(inputs: Sequence[Values], args: Any, env: Env) -> Values:
 
 
 def matches(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Let through what a pattern matches as a whole."""
+    """
+    Let through what a pattern matches as a whole.
+
+    Example: {matches: '[A-Z]{2}'} | Deu -> review
+    """
     given = inputs[0].only()
     return given.fails(~given.text.str.contains(rf"\A(?:{args})\z"), "it does not match")
 
 
 def one_of(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Let through what is in a list."""
+    """
+    Let through what is in a list.
+
+    Example: {one_of: [a, b]} | c -> review
+    """
     given = inputs[0].only()
     allowed = [columns.literal_text(item) for item in args if item is not None]
     return given.fails(~given.text.is_in(allowed), "it is not in the list")
 
 
 def between(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Let through what lies between two bounds, both included; null as a bound is open."""
+    """
+    Let through what lies between two bounds, both included; null as a bound is open.
+
+    Example: {between: [0, 100]} | 101 -> review
+    """
     given = inputs[0].only()
     low, high = (env.literal(bound) for bound in args)
     at_least = within(given, "gte", low) if low is not None else None
@@ -75,7 +91,11 @@ def _compared(series: pl.Series, op: str, bound: pl.Expr) -> pl.Series:
 
 
 def email(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Let through what is an e-mail address."""
+    """
+    Let through what is an e-mail address.
+
+    Example: email | ann@ -> review
+    """
     given = Values(inputs[0].text, Kind.TEXT)
     good = columns.per_distinct(given.values, _is_email, pl.Boolean())
     return given.fails(given.values.is_not_null() & ~columns.is_true(good), "it is no e-mail address")
@@ -90,7 +110,11 @@ def _is_email(address: str) -> bool:
 
 
 def phone(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Write a phone number of a region, or with its country code, as `+4930123456` (E.164)."""
+    """
+    Write a phone number of a region, or with its country code, as `+4930123456` (E.164).
+
+    Example: {phone: CN} | 138 1234 5678 -> '+8613812345678'
+    """
     given = inputs[0].text
     written = columns.per_distinct(given, lambda number: _e164(number, args))
     return Values(written, Kind.TEXT).fails(given.is_not_null() & written.is_null(), "it is no phone number")
@@ -105,11 +129,13 @@ def _e164(number: str, region: str) -> str | None:
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
 
 
+@takes.shaped({"type": "array", "minItems": 2, "maxItems": 2})
 def _bounds(args: Any) -> str | None:
     good = isinstance(args, list | tuple) and len(args) == 2 and not any(isinstance(a, list | dict) for a in args)
     return None if good else "it takes two bounds: [lowest, highest]"
 
 
+@takes.shaped({"type": "string", "pattern": "^[A-Z]{2}$"})
 def _region(args: Any) -> str | None:
     good = isinstance(args, str) and len(args) == 2 and args.isalpha() and args.isupper()
     return None if good else "it takes a region of two capital letters, such as CN or DE"

@@ -16,24 +16,44 @@ from migrator.mapping.values import Values
 
 
 def map_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Put the new value for each old one; `else` says what becomes of the others, or `keep`."""
+    """
+    Put the new value for each old one; `else` says what becomes of the others, or `keep`.
+
+    Example: {map: {1: active, 2: closed, else: unknown}} | 2 -> closed
+    """
     given = inputs[0].only()
     entries = {str(old): new for old, new in args.items() if old != "else"}
-    text = given.text
-    known = columns.is_true(text.is_in(list(entries)))
-    made = _new(text, entries)
-    other = ~known & given.values.is_not_null()
+    places = _places(given, list(entries))
+    made = _list(list(entries.values()))
+    made = Values(made.values.gather(places), made.kind)
+    if places.null_count() == given.values.null_count():
+        return columns.put(made, None, args["else"]) if args.get("else", "keep") != "keep" else _kept(given, made, args)
+    other = places.is_null() & given.values.is_not_null()
     if "else" not in args:
-        return Values(made.values, made.kind).fails(other, "it has no entry in map, and the map has no else")
+        return made.fails(other, "it has no entry in map, and the map has no else")
     if args["else"] == "keep":
         return columns.choose(other, given, made)
     return columns.put(made, other, args["else"])
 
 
-def _new(text: pl.Series, entries: dict[str, Any]) -> Values:
-    places = text.replace_strict(list(entries), list(range(len(entries))), default=None, return_dtype=pl.Int64)
-    made = _list(list(entries.values()))
-    return Values(made.values.gather(places), made.kind)
+def _kept(given: Values, made: Values, args: dict[str, Any]) -> Values:
+    """All of them have an entry; `else: keep` says the kind nevertheless."""
+    return columns.alike(given, made)[1] if "else" in args else made
+
+
+def _places(given: Values, old: list[str]) -> pl.Series:
+    """The place of each value in the list; numbers are looked for as numbers, which saves writing them out."""
+    if given.kind is Kind.INTEGER:
+        numbers = {int(text): place for place, text in enumerate(old) if _is_plain(text)}
+        if not numbers:
+            return pl.Series([None], dtype=pl.Int64).new_from_index(0, len(given))
+        found = pl.Series(list(numbers), dtype=pl.Int64)
+        return given.values.replace_strict(found, list(numbers.values()), default=None, return_dtype=pl.Int64)
+    return given.text.replace_strict(old, list(range(len(old))), default=None, return_dtype=pl.Int64)
+
+
+def _is_plain(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and text.isascii() and str(int(text)) == text and abs(int(text)) < 2**63
 
 
 def _list(literals: list[Any]) -> Values:
@@ -46,7 +66,11 @@ def _list(literals: list[Any]) -> Values:
 
 
 def lookup(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Look up a row of another mapping, of a reference table, or of a CSV file beside the mapping."""
+    """
+    Look up a row of another mapping, of a reference table, or of a CSV file beside the mapping.
+
+    Example: {lookup: {file: countries.csv, match: name, take: code}} | EIRE -> IE
+    """
     if isinstance(args, dict) and "file" in args:
         return _in_file(inputs[0].text, args, env)
     if env.lookups is None:
@@ -64,6 +88,7 @@ def _in_file(text: pl.Series, args: dict[str, Any], env: Env) -> Values:
     return Values(found, Kind.TEXT).fails(~text.is_in(old), f"it is not in {args['file']}")
 
 
+@takes.shaped({"type": "object", "minProperties": 1, "not": {"required": ["else"], "maxProperties": 1}})
 def _map_args(args: Any) -> str | None:
     good = isinstance(args, dict) and any(old != "else" for old in args)
     return None if good else "it takes a map of old values to new ones, such as {0: disabled, 1: active}"
@@ -73,6 +98,7 @@ _FILE = takes.options({"file": takes.text, "match": takes.text, "take": takes.te
 _TABLE = takes.options({"table": takes.text, "match": takes.text, "take": takes.text})
 
 
+@takes.shaped({"anyOf": [{"type": "string"}, _FILE.schema, _TABLE.schema]})
 def _lookup_args(args: Any) -> str | None:
     if isinstance(args, dict):
         return (_FILE if "file" in args else _TABLE)(args)

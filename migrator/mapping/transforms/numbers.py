@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from migrator.mapping import values as columns
+from migrator.mapping.arithmetic import MODES, products, quotients, rounded
 from migrator.mapping.environment import Env
 from migrator.mapping.schema import Kind
 from migrator.mapping.transforms import arguments as takes
 from migrator.mapping.transforms.transform import word
 from migrator.mapping.values import Values
 
-_MODES = {"half_up": decimal.ROUND_HALF_UP, "half_even": decimal.ROUND_HALF_EVEN, "down": decimal.ROUND_DOWN}
-_WIDE = decimal.Context(prec=80)
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 _FALSE = ("0", "false", "f", "no", "n", "off")
 
 
 def integer(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read a whole number; digits behind the point must be zeros."""
+    """
+    Read a whole number; digits behind the point must be zeros.
+
+    Example: integer | '7.0' -> 7
+    """
     given = inputs[0]
     if given.kind is Kind.INTEGER:
         return given.only()
@@ -45,7 +47,11 @@ def whole_numbers(given: Values) -> pl.Series:
 
 
 def decimal_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read an exact number; `thousands` names the mark to leave out, `rounding` what to do with digits too many."""
+    """
+    Read an exact number; `thousands` names the mark to leave out, `rounding` what to do with digits too many.
+
+    Example: {decimal: {thousands: ','}} | '1,234.50' -> 1234.5
+    """
     options = args or {}
     given = inputs[0]
     if options.get("thousands") and given.kind is Kind.TEXT:
@@ -67,7 +73,11 @@ def _escaped(mark: str) -> str:
 
 
 def boolean(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read yes or no; the words for each may be given as lists `true` and `false`."""
+    """
+    Read yes or no; the words for each may be given as lists `true` and `false`.
+
+    Example: boolean | 'Yes' -> true
+    """
     given = inputs[0]
     if given.kind is Kind.BOOLEAN:
         return given.only()
@@ -86,45 +96,53 @@ def _words(given: Any, usual: tuple[str, ...]) -> list[str]:
 
 
 def multiply(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Multiply exactly."""
-    return _worked(inputs[0], lambda number: _WIDE.multiply(number, Decimal(args)))
+    """
+    Multiply exactly.
+
+    Example: {multiply: 1.19} | 10 -> 11.9
+    """
+    return _worked(inputs[0], lambda number: products(number, Decimal(args)))
 
 
 def divide(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Divide exactly; a result with more digits than can be held fails."""
-    return _worked(inputs[0], lambda number: _WIDE.divide(number, Decimal(args)))
+    """
+    Divide exactly; a result with more digits than can be held fails.
+
+    Example: {divide: 100} | 1999 -> 19.99
+    """
+    return _worked(inputs[0], lambda number: quotients(number, Decimal(args)))
 
 
-def _worked(given: Values, work: Any) -> Values:
+def _worked(given: Values, work: Callable[[pl.Series], pl.Series]) -> Values:
     number = columns.numbers(given)
-    made = columns.per_distinct(number, lambda value: _held(work(value)), columns.NUMBER)
+    made = work(number)
+    if made.null_count() == given.values.null_count():
+        return Values(made, Kind.DECIMAL)
     failed = given.values.is_not_null() & made.is_null()
     return Values(made, Kind.DECIMAL).fails(failed, "the result is no number that can be held exactly")
 
 
-def _held(number: Decimal) -> Decimal:
-    fixed = number.quantize(Decimal("1e-18"), context=_WIDE)
-    if fixed != number or abs(number) >= 10**20:
-        raise ArithmeticError("too many digits")
-    return fixed
-
-
 def round_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Round to a number of digits behind the point, half up unless `mode` says otherwise."""
+    """
+    Round to a number of digits behind the point, half up unless `mode` says otherwise.
+
+    Example: {round: {digits: 1}} | '2.25' -> 2.3
+    """
     number = columns.numbers(inputs[0])
     read = Values(number, Kind.DECIMAL).fails(inputs[0].values.is_not_null() & number.is_null(), "it is no number")
     return _rounded(read, args.get("digits", 0), args.get("mode", "half_up"))
 
 
 def _rounded(read: Values, digits: int, mode: str) -> Values:
-    unit = Decimal(1).scaleb(-digits)
-    made = columns.per_distinct(
-        read.values, lambda number: _held(number.quantize(unit, _MODES[mode], _WIDE)), columns.NUMBER
-    )
-    return Values(made, Kind.DECIMAL, failed=read.failed, note=read.note)
+    made = Values(rounded(read.values, digits, mode), Kind.DECIMAL, failed=read.failed, note=read.note)
+    large = read.values.is_not_null() & made.values.is_null()
+    if not large.any():
+        return made
+    failed = large if read.failed is None else large | read.failed
+    return made.fails(failed, "it is no number that can be rounded and held")
 
 
-_ROUNDING = takes.choice("review", *_MODES)
+_ROUNDING = takes.choice("review", *MODES)
 
 WORDS = (
     word(integer, takes.nothing, fallible=True),
@@ -138,5 +156,5 @@ WORDS = (
     ),
     word(multiply, takes.number, fallible=True),
     word(divide, takes.divisor, fallible=True),
-    word(round_, takes.options({"digits": takes.digits}, mode=takes.choice(*_MODES)), fallible=True),
+    word(round_, takes.options({"digits": takes.digits}, mode=takes.choice(*MODES)), fallible=True),
 )

@@ -19,19 +19,31 @@ _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 
 
 def normalize(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Write each character in its composed form (Unicode NFC)."""
+    """
+    Write each character in its composed form (Unicode NFC).
+
+    Example: normalize | 'café' -> café
+    """
     given = inputs[0].text
     return Values(given.str.normalize("NFC"), Kind.TEXT)
 
 
 def strip_control(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Take out NUL and control characters, not tabs and line ends; a change is a warning."""
+    """
+    Take out NUL and control characters, not tabs and line ends; a change is a warning.
+
+    Example: strip_control | "a\\u0000b" -> ab
+    """
     given = inputs[0].text
     return _repaired(given, given.str.replace_all(_CONTROLS, ""))
 
 
 def repair_encoding(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Undo text that was decoded by the wrong table (`schÃ¶n`); a change is a warning."""
+    """
+    Undo text that was decoded by the wrong table (`schÃ¶n`); a change is a warning.
+
+    Example: repair_encoding | schÃ¶n -> schön
+    """
     given = inputs[0].text
     suspects = columns.is_true(given.str.contains(r"[^\x00-\x7f]"))
     if not suspects.any():
@@ -44,7 +56,11 @@ def repair_encoding(inputs: Sequence[Values], args: Any, env: Env) -> Values:
 
 
 def unescape_html(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Turn `&amp;` and its like into characters."""
+    """
+    Turn `&amp;` and its like into characters.
+
+    Example: unescape_html | A&amp;B -> A&B
+    """
     given = inputs[0].text
     suspects = columns.is_true(given.str.contains("&", literal=True))
     if not suspects.any():

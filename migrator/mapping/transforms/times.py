@@ -24,7 +24,11 @@ _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def date(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read a day; a time of day other than midnight fails unless `time: drop`."""
+    """
+    Read a day; a time of day other than midnight fails unless `time: drop`.
+
+    Example: {date: {format: '%d.%m.%Y'}} | 24.12.1999 -> '1999-12-24'
+    """
     given, options = inputs[0], args or {}
     if given.kind is Kind.DATE:
         return given.only()
@@ -52,7 +56,11 @@ def days_of(clock: pl.Series, *, drop_time: bool = False) -> pl.Series:
 
 
 def datetime_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read a date with a time; with `timezone` it becomes an instant in UTC, and an hour that is not one fails."""
+    """
+    Read a date with a time; with `timezone` it becomes an instant in UTC, and an hour that is not one fails.
+
+    Example: {datetime: {timezone: Europe/Berlin}} | '2021-07-01 12:00:00' -> '2021-07-01T10:00:00Z'
+    """
     given, options = inputs[0], args or {}
     zone = options.get("timezone")
     if given.kind is Kind.TIMESTAMP:
@@ -109,7 +117,11 @@ def _shifted(local: datetime, zone: str) -> datetime | None:
 
 
 def epoch(inputs: Sequence[Values], args: Any, env: Env) -> Values:
-    """Read seconds, milliseconds or microseconds since 1970; `between` names the window that makes sense."""
+    """
+    Read seconds, milliseconds or microseconds since 1970; `between` names the window that makes sense.
+
+    Example: {epoch: s} | 1700000000 -> '2023-11-14T22:13:20Z'
+    """
     options = args if isinstance(args, dict) else {"unit": args}
     given, factor = inputs[0], 1_000_000 // _PER_SECOND[options["unit"]]
     low, high = (
@@ -118,7 +130,7 @@ def epoch(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     )
     whole = whole_numbers(given)
     # compared before it is converted: a year 55840 raises for the whole column
-    inside = (whole >= _micros(low) // factor) & (whole <= _micros(high) // factor)
+    inside = (whole >= -(-_micros(low) // factor)) & (whole <= _micros(high) // factor)
     ticks = columns.blank(whole, ~columns.is_true(inside)) * factor
     instants = ticks.cast(columns.MOMENT).dt.replace_time_zone("UTC")
     failed = given.values.is_not_null() & instants.is_null()
@@ -137,6 +149,14 @@ def _micros(moment: datetime) -> int:
 _UNIT = takes.choice(*_PER_SECOND)
 
 
+@takes.shaped(
+    {
+        "type": "array",
+        "minItems": 2,
+        "maxItems": 2,
+        "items": {"anyOf": [{"type": "null"}, {"const": "$plan.as_of"}, {"type": "string", "pattern": "^[0-9]{4}-"}]},
+    }
+)
 def _window(args: Any) -> str | None:
     good = isinstance(args, list | tuple) and len(args) == 2
     good = good and all(bound in (None, "$plan.as_of") or moments.is_iso(bound) for bound in args)

@@ -11,6 +11,7 @@ from migrator.mapping.values import Values
 
 Apply = Callable[[Sequence[Values], Any, Env], Values]
 Check = Callable[[Any], str | None]
+_EXAMPLE = "Example: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Transform:
     One word of the language.
 
     `apply(inputs, args, env)` never raises for a value, whatever it is; `check_args(args)` says in a sentence what is
-    wrong with arguments. `fallible`: it may send a row to review. `many`: it takes several columns.
+    wrong with arguments. `fallible`: it may send a row to review. `many`: it takes several columns. `example` says in
+    the words of a mapping what becomes of a value: `STEP | GIVEN -> MADE`; MADE may be `review`.
     """
 
     name: str
@@ -28,9 +30,11 @@ class Transform:
     fallible: bool
     many: bool
     about: str
+    example: str
 
 
 def word(apply: Apply, check: Check, *, fallible: bool = False, many: bool = False) -> Transform:
     """Make a transform of a function; its name is the word (an underscore at the end falls off)."""
-    about = (apply.__doc__ or "").strip().partition("\n")[0]
-    return Transform(apply.__name__.rstrip("_"), apply, check, fallible, many, about)
+    lines = [line.strip() for line in (apply.__doc__ or "").strip().splitlines()]
+    example = next((line.removeprefix(_EXAMPLE) for line in lines if line.startswith(_EXAMPLE)), "")
+    return Transform(apply.__name__.rstrip("_"), apply, check, fallible, many, lines[0], example)

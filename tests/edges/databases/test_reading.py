@@ -74,13 +74,30 @@ def test_the_schema_tells_kinds_sizes_keys_and_defaults(opened: Opened) -> None:
     assert (owners.key, owners.uniques, pets.key) == (("id",), (("site", "email"),), ("owner", "no"))
     assert pets.indexes == (("owner", "no"), ("name",))
     [key] = pets.foreign_keys
-    assert (key.columns, key.table, key.references, key.deferrable) == (("owner",), "owners", ("id",), True)
+    assert (key.columns, key.table, key.references, key.deferrable) == (
+        ("owner",),
+        "owners",
+        ("id",),
+        schema.dialect != "mysql",
+    )
     assert (pets.columns["price"].precision, pets.columns["price"].scale) == (14, 4)
     assert (pets.columns["name"].length, pets.columns["name"].nullable) == (20, False)
     assert pets.columns["price"].has_default
     assert not pets.columns["name"].has_default
     assert pets.columns["loud"].generated
     assert not pets.columns["loud"].has_default
+
+
+def test_a_foreign_key_of_several_columns_keeps_them_in_order(opened: Opened) -> None:
+    opened.place.run("create table owners (site integer, no integer, primary key (no, site))")
+    opened.place.run(
+        "create table pets (id integer primary key, s integer, n integer, foreign key (n, s) references owners (no, site))"
+    )
+
+    tables = opened.legacy().schema().tables
+
+    assert tables["owners"].key == ("no", "site")
+    assert [(key.columns, key.references) for key in tables["pets"].foreign_keys] == [(("n", "s"), ("no", "site"))]
 
 
 def test_an_empty_database_has_no_tables(opened: Opened) -> None:
@@ -245,6 +262,18 @@ def test_distinct_rows_are_counted_once_and_text_is_ordered_by_code_point(opened
     assert counted == 5
 
 
+def test_no_more_rows_are_read_than_were_asked_for(opened: Opened) -> None:
+    opened.place.run("create table things (id integer primary key, kind integer)")
+    opened.place.run("insert into things values (1, 7), (2, 7), (3, 8), (4, 9)")
+
+    with opened.legacy().reading() as reader:
+        kinds = reader.select(Query("things", ("kind",), distinct=True, order=("kind",), limit=2))
+
+    assert kinds["kind"].to_list() == [7, 8]
+    assert select(opened, "id", limit=2)["id"].to_list() == [1, 2]
+    assert select(opened, "id", limit=9).height == 4
+
+
 def test_sums_are_exact_where_binary_floats_would_not_be(opened: Opened) -> None:
     opened.place.run("create table things (id integer, customer integer, total numeric(14, 4), ratio double precision)")
     opened.place.run("insert into things values (?, ?, ?, ?)", *((n, 7, "0.1", 0.1) for n in range(1000)))
@@ -345,7 +374,7 @@ def test_kinds_that_a_schema_knows_are_those_of_the_declared_types(opened: Opene
 
 
 def test_ping_names_the_server(opened: Opened) -> None:
-    assert opened.legacy().ping().split()[0] in ("SQLite", "PostgreSQL")
+    assert opened.legacy().ping().split()[0] in ("SQLite", "PostgreSQL", "MariaDB")
 
 
 @pytest.mark.parametrize("role", ["legacy", "target"])
@@ -380,3 +409,17 @@ def test_the_mark_changes_with_a_commit_and_not_with_a_look(opened: Opened) -> N
 
     assert looked == before
     assert legacy.mark() != before
+
+
+def test_a_view_is_read_like_a_table_and_known_as_one_that_holds_nothing_of_its_own(opened: Opened) -> None:
+    opened.place.run("create table things (id integer primary key, name varchar(20))")
+    opened.place.run("create view named as select id, name from things where name is not null")
+    opened.place.run("insert into things values (?, ?)", (1, "a"), (2, None), (3, "c"))
+
+    schema = opened.legacy().schema()
+    rows = select(opened, "id", "name", table="named")
+
+    assert (schema.tables["named"].view, schema.tables["things"].view) == (True, False)
+    assert list(schema.stored.tables) == ["things"]
+    assert (schema.tables["named"].columns["id"].kind, schema.tables["named"].key) == (Kind.INTEGER, ())
+    assert rows.rows() == [(1, "a"), (3, "c")]

@@ -77,13 +77,13 @@ def test_a_table_of_nothing_but_its_key_can_be_merged_twice(opened: Opened) -> N
 
 
 def test_without_a_key_rows_are_inserted(opened: Opened) -> None:
-    opened.place.run("create table lines (name text)")
+    opened.place.run("create table entries (name text)")
 
     with opened.target().writing() as writer:
-        writer.write("lines", pl.DataFrame({"name": ["a", None, "\\.", "a", ""]}), [])
-        writer.write("lines", pl.DataFrame(schema={"name": pl.String}), [])
+        writer.write("entries", pl.DataFrame({"name": ["a", None, "\\.", "a", ""]}), [])
+        writer.write("entries", pl.DataFrame(schema={"name": pl.String}), [])
 
-    assert sorted(opened.place.ask("select coalesce(name, 'null') from lines")) == [
+    assert sorted(opened.place.ask("select coalesce(name, 'null') from entries")) == [
         ("",),
         ("\\.",),
         ("a",),
@@ -102,6 +102,53 @@ def test_children_may_come_before_their_parents_in_one_write_and_go_in_one_remov
         removed = writer.remove("nodes", pl.DataFrame({"id": [3, 1, 2, 9]}))
 
     assert removed == 3
+
+
+def test_rows_in_a_circle_come_and_go(opened: Opened) -> None:
+    opened.place.run(
+        "create table nodes (id integer primary key, next integer, foreign key (next) references nodes (id))"
+    )
+    circle = pl.DataFrame({"id": [1, 2, 3, 4, 5], "next": [2, 3, 1, 1, 5]})
+
+    with opened.target().writing() as writer:
+        writer.write("nodes", circle, ["id"])
+        written = writer.rows("nodes", circle.select("id")).sort("id")
+        removed = writer.remove("nodes", circle.select("id"))
+
+    assert written.equals(circle)
+    assert removed == 5
+
+
+def test_the_first_and_the_last_of_each_kind_come_back(opened: Opened) -> None:
+    opened.place.run(
+        "create table things (id integer primary key, small smallint, whole integer, big bigint, price numeric(38, 18),"
+        " ratio double precision, day date, at timestamp, raw bytea)"
+    )
+    ends = pl.DataFrame(
+        {
+            "id": [1, 2],
+            "small": [-(2**15), 2**15 - 1],
+            "whole": [-(2**31), 2**31 - 1],
+            "big": [-(2**63), 2**63 - 1],
+            "price": [Decimal("-0.000000000000000001"), Decimal("9.5")],
+            "ratio": [-1e-5, 123456789012345.0],
+            "day": [dt.date(1, 1, 1), dt.date(9999, 12, 31)],
+            "at": [dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)],  # noqa: DTZ001
+            "raw": [b"", bytes(range(256))],
+        },
+        schema_overrides={"price": pl.Decimal(38, 18)},
+    )
+
+    with opened.target().writing() as writer:
+        writer.write("things", ends, ["id"])
+        found = writer.rows("things", ends.select("id")).sort("id")
+
+    assert found.select("id", "small", "whole", "big", "price", "raw").equals(
+        ends.select("id", "small", "whole", "big", "price", "raw")
+    )
+    assert [float(number) for number in found["ratio"]] == ends["ratio"].to_list()
+    assert found["day"].to_list() == ["0001-01-01", "9999-12-31"]
+    assert found["at"].to_list() == ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"]
 
 
 def test_an_error_in_the_block_takes_everything_back(opened: Opened) -> None:
@@ -163,6 +210,7 @@ def test_a_refusal_names_the_constraint_and_never_the_value(
     assert told.value.__suppress_context__
 
 
+@pytest.mark.parametrize("opened", ["sqlite", "postgresql"], indirect=True)
 def test_a_constraint_that_speaks_at_commit_is_a_refusal_as_well(opened: Opened) -> None:
     opened.place.run("create table owners (id integer primary key)")
     opened.place.run(
@@ -179,6 +227,7 @@ def test_a_constraint_that_speaks_at_commit_is_a_refusal_as_well(opened: Opened)
     assert opened.place.ask("select owner from pets") == [(1,)]
 
 
+@pytest.mark.parametrize("opened", ["sqlite", "postgresql"], indirect=True)
 def test_rows_that_a_trigger_swallows_are_missed(opened: Opened) -> None:
     opened.place.run("create table things (id integer primary key)")
     if opened.target().dialect == "sqlite":

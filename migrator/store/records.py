@@ -1,0 +1,75 @@
+"""Which record of which legacy source is which user of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from migrator.store.tables import records
+
+CHUNK = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a person, and how it is known whose it is: own · id · email · link · person · doubtful · excluded."""
+
+    plan_id: int
+    source: str
+    record_key: str
+    user_key: str
+    rule: str
+
+
+def add(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store the records of a new plan, in bulk."""
+    for start in range(0, len(rows), CHUNK):
+        db.execute(sa.insert(records), [dict(row) for row in rows[start : start + CHUNK]])
+
+
+def of_users(db: sa.Connection, plan_id: int, users: Sequence[str]) -> list[Record]:
+    """The records of these users."""
+    found: list[Record] = []
+    for start in range(0, len(users), CHUNK):
+        query = sa.select(records).where(
+            records.c.plan_id == plan_id, records.c.user_key.in_(list(users[start : start + CHUNK]))
+        )
+        found += [Record(**row) for row in db.execute(query.order_by(*records.primary_key)).mappings()]
+    return found
+
+
+def known(db: sa.Connection, plan_id: int, source: str, keys: Sequence[str]) -> set[str]:
+    """Those of *keys* that are records of *source*."""
+    found: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        query = sa.select(records.c.record_key).where(
+            records.c.plan_id == plan_id,
+            records.c.source == source,
+            records.c.record_key.in_(list(keys[start : start + CHUNK])),
+        )
+        found |= set(db.scalars(query))
+    return found
+
+
+def get(db: sa.Connection, plan_id: int, source: str, key: str) -> Record | None:
+    """One record, or None."""
+    query = sa.select(records).where(
+        records.c.plan_id == plan_id, records.c.source == source, records.c.record_key == key
+    )
+    row = db.execute(query).mappings().first()
+    return Record(**row) if row else None
+
+
+def decide(db: sa.Connection, plan_id: int, source: str, key: str, user: str, rule: str) -> None:
+    """Write whose one record is after all."""
+    mine = sa.and_(records.c.plan_id == plan_id, records.c.source == source, records.c.record_key == key)
+    db.execute(sa.update(records).where(mine).values(user_key=user, rule=rule))
+
+
+def follow(db: sa.Connection, plan_id: int, before: str, after: str) -> None:
+    """Records of a user who turned out to be another are the other's."""
+    mine = sa.and_(records.c.plan_id == plan_id, records.c.user_key == before)
+    db.execute(sa.update(records).where(mine).values(user_key=after))
