@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench
@@ -13,7 +14,7 @@ demo: $(VENV)/.core ## watch users move, embedded: nothing but Python is needed
 	$(BIN)/migrator demo
 
 test: $(VENV)/.dev ## run every test; no server is needed (quick ones: make test TESTS='-m "not slow"')
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q -n $(SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 lint: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/ruff check .

@@ -15,6 +15,13 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, the tests of a file stay together, as they share what is costly; each real shop goes by itself."""
+    for item in items:
+        variant = getattr(item, "callspec", None) if item.get_closest_marker("real_data") else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {variant.id if variant else ''}"))
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server; `postgresql.url()` is a new empty database on it."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from migrator.errors import MappingInvalid, NotAllowed, Overtaken, Refused
 from migrator.flows import batches, grouping, identities, linting, nobody, schema_changes, sets, sharing, tiering
 from migrator.flows.parts import Parts
-from migrator.mapping import document, fingerprint, lint, problems
+from migrator.mapping import conflicts, document, fingerprint, lint, problems
 from migrator.mapping.identity import Identity
 from migrator.mapping.lookalikes import Grouped
 from migrator.mapping.model import MappingSet
@@ -201,7 +201,9 @@ def revise(parts: Parts, *, dry_run: bool = False) -> plans.Plan:
     grouping.refuse_others(parts, set_)
     with parts.control.write() as db:
         plan, now = plans.require(db), parts.now()
-        identities.require_same(parts.stored_set(plan.set_hash), set_)
+        before = parts.stored_set(plan.set_hash)
+        identities.require_same(before, set_)
+        _refuse_writing_over(db, plan, before, set_)
         if plan.set_hash == set_.hash and not schema_changes.found(parts, plan):
             raise Refused(f"the mappings and both schemas are those of plan {plan.id}; nothing to revise")
         busy = [wave for wave in waves.of_plan(db, plan.id) if wave.status in AT_WORK]
@@ -219,6 +221,17 @@ def revise(parts: Parts, *, dry_run: bool = False) -> plans.Plan:
                 waves.note(db, wave.id, verdict="hold")
         journal.add(db, now, parts.actor, "revise", "plan", plan.id, before=plan.set_hash, after=set_.hash)
         return plans.get(db, plan.id)
+
+
+def _refuse_writing_over(db: sa.Connection, plan: plans.Plan, before: MappingSet, now: MappingSet) -> None:
+    """Whose a row of the target is, is only known where rows may be written over from the beginning."""
+    new = set(conflicts.shared_tables(now)) - set(conflicts.shared_tables(before))
+    moved = any(status in MOVED for _, _, status, _ in users.counts(db, plan.id))
+    if new and moved:
+        raise Refused(
+            f"rows of {', '.join(sorted(new))} were written while on_conflict did not write over others; whose they are "
+            "is not known. Take everybody back with `migrator rollback all` first, or use skip or review"
+        )
 
 
 def show(parts: Parts) -> dict[str, Any]:

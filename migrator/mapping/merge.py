@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from migrator.errors import WrongInput
 from migrator.mapping import aggregates, fit, groups, ids, jsons, merging
 from migrator.mapping import values as columns
 from migrator.mapping.model import Merge
@@ -120,12 +119,10 @@ def fold_children(
 def rank_by(merge: Merge, sheet: Sheet) -> Values:
     """What `keep` compares."""
     how, column = merge.keep
-    if how in ("most_recent", "oldest"):
-        return sheet.column(column)
     if how == "most_complete":
         some = pl.exclude("__user", "__key", "__faults").is_not_null()
         return columns.of(sheet.frame.select(pl.sum_horizontal(some).cast(pl.Int64)).to_series())
-    raise WrongInput(f"mapping {sheet.name}: merge_duplicates cannot keep by {how}; use oldest or most_recent")
+    return sheet.column(column)
 
 
 def in_order(frame: pl.DataFrame, merge: Merge) -> pl.DataFrame:

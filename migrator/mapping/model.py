@@ -339,7 +339,7 @@ class Merge:
     """Rows that are one: which, who survives, and each field's value."""
 
     match: tuple[str, ...]
-    keep: tuple[str, str]  # (most_recent | oldest | most_complete | source_priority, COLUMN)
+    keep: tuple[str, str]  # (most_recent | oldest | most_complete | source_priority: the lowest rank, COLUMN)
     fields: dict[str, str]
     place: Place
     review_if_different: tuple[str, ...] = ()

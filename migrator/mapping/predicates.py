@@ -19,6 +19,7 @@ from migrator.mapping.transforms.checks import within
 from migrator.mapping.values import Values
 
 _ORDER = ("gt", "gte", "lt", "lte")
+_AS_BOOLEAN = {"0": "false", "1": "true"}
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
@@ -72,6 +73,8 @@ def _tested(test: Test, rows: Columns, context: Context | None, read: Collection
 
 def _among(given: Values, literals: Sequence[Any]) -> pl.Series:
     texts = [columns.literal_text(item) for item in literals if item is not None]
+    if given.kind is Kind.BOOLEAN:  # people write 0 and 1 for it, as the databases do
+        texts = [_AS_BOOLEAN.get(text or "", text) for text in texts]
     hit = columns.is_true(given.text.is_in(texts))
     return hit | given.values.is_null() if None in literals else hit
 

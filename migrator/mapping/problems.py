@@ -24,7 +24,6 @@ NAMES = {
     "E113": "wrong-reference-file",
     "E114": "wrong-custom-code",
     "W113": "text-by-code-point",
-    "E120": "not-in-this-version",
     "E201": "unknown-source-column",
     "E202": "source-column-not-covered",
     "E203": "stale-ignore",

@@ -19,6 +19,8 @@ class Control:
 
     def __init__(self, url: str) -> None:
         self.url = sa.make_url(url)
+        if self.url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise Refused(f"[control] url: our own memory is SQLite or PostgreSQL, not {self.url.get_backend_name()}")
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         if self.url.drivername == "postgresql":

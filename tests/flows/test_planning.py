@@ -246,3 +246,20 @@ def test_a_revised_plan_moves_who_is_left_by_the_new_mappings_and_leaves_who_was
         assert db.execute("select count(distinct set_hash) from migrator_ledger").fetchone() == (2,)
     with pytest.raises(Refused, match="has moved 6 users"):
         planning.create(later, OPTIONS, TIERS)
+
+
+def test_mappings_that_would_write_over_rows_of_users_moved_before_are_no_revision(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path, customers=3)
+    bakery.move()
+    mapping = tmp_path / "mappings" / "accounts.yaml"
+    text = mapping.read_text(encoding="utf-8")
+    mapping.write_text(
+        text.replace("id: {uuid5: id}}", "id: {uuid5: id}, on_conflict: {match: [email], action: update}}"),
+        encoding="utf-8",
+    )
+    later = dataclasses.replace(bakery.parts)
+
+    with pytest.raises(Refused, match="whose they are is not known"):
+        planning.revise(later)
+    rolled_back(bakery)
+    planning.revise(dataclasses.replace(bakery.parts))

@@ -320,18 +320,6 @@ def test_what_is_left_behind_needs_a_reason(tmp_path: Path, reason: str, right: 
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("target:", "merge_duplicates: {match: [name], keep: {source_priority: kind}}\ntarget:"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_when_it_is_read(tmp_path: Path, old: str, new: str) -> None:
-    assert old in HEAD
-
-    assert mistake(tmp_path, accounts=HEAD.replace(old, new) + FIELDS).code == "E120"
-
-
-@pytest.mark.parametrize(
     ("written", "read"),
     [
         ("move", WithoutUser(None, (), move=True)),

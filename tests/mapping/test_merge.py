@@ -52,6 +52,14 @@ def test_the_oldest_row_survives_and_the_others_are_folded_into_it() -> None:
     assert (made.books["wishes"].written, made.books["wishes"].folded) == (2, 2)
 
 
+def test_the_row_of_the_source_that_is_trusted_most_survives() -> None:
+    rows = [{"qty": 3, "note": "till"}, {"qty": 1, "note": "web"}, {"qty": None, "note": "paper"}]
+
+    made = merged(f"{{{MATCH}, keep: {{source_priority: qty}}, fields: {{}}}}", rows)
+
+    assert rows_of(made, "wishes", "__key", "note") == [("2", "web")]
+
+
 def test_the_most_recent_row_survives_and_keeps_its_own_other_fields() -> None:
     rows = [{"qty": 1, "at": "2021", "note": "new"}, {"qty": 2, "at": "2020", "note": "old"}]
 

@@ -524,3 +524,18 @@ fields: {person: id, name: name, value: value}
 
     assert rows_of(made, "settings", "person", "name", "value") == [(0, "a", "1")]
     assert findings(made, "user", "rule") == [("2", "unnest")]
+
+
+@pytest.mark.parametrize("said", ["false", "0"])
+def test_a_condition_on_a_boolean_may_be_said_as_the_databases_say_it(said: str) -> None:
+    table = a_table("person", id="integer", closed="boolean")
+    legacy = a_legacy(table, person=[{"id": 1, "closed": False}, {"id": 2, "closed": True}, {"id": 3, "closed": None}])
+    people = f"set: shop\nusers: {{table: person, key: id, where: {{closed: {said}}}}}\n"
+    mapping = (
+        "mapping: people\nsource: {table: person, key: id, user: id}\n"
+        "target: {table: people, id: {keep: id}}\nfields: {closed: closed}\n"
+    )
+
+    everybody = shapes.users(a_set(mapping, people=people), legacy.schema, legacy.fetch)
+
+    assert dict(everybody.select("key", "excluded").iter_rows()) == {"1": False, "2": True, "3": True}

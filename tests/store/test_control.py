@@ -162,3 +162,8 @@ def test_the_revisions_make_just_the_tables_that_the_code_knows(control: Control
         differences = compare_metadata(MigrationContext.configure(db), metadata)
 
     assert differences == []
+
+
+def test_a_database_that_cannot_be_our_memory_is_refused_in_a_sentence() -> None:
+    with pytest.raises(Refused, match="SQLite or PostgreSQL, not mysql"):
+        Control("mysql://user@host/control")

@@ -80,12 +80,7 @@ def _survivor(form: Form) -> tuple[str, str]:
     node = form.node("keep")
     if isinstance(node, Scalar):
         return choice(node, "keep", ("most_complete",), form.notes), ""
-    kept = form.pair("keep", SURVIVORS) or ("most_recent", "")
-    if kept[0] == "source_priority":
-        form.notes.add(
-            "E120", node.place if node else form.place, "this version keeps by no priority", "use oldest or most_recent"
-        )
-    return kept
+    return form.pair("keep", SURVIVORS) or ("most_recent", "")
 
 
 def _id(node: Node | None, notes: Notes) -> Id:
