@@ -76,6 +76,8 @@ def _story(workers: int) -> None:
     _chapter("Are the mappings right? Before anything moves, they are held against both databases")
     _do("mapping", "lint")
     _do("mapping", "test")
+    _chapter("What is in the old shop, and what would become of it? A look that writes nothing")
+    _do("assess", "--users", "200")
     _chapter("Who is who: tiers from what users did and paid")
     _do("tier", "assign")
     _chapter("The plan: a pilot, gray shares, then the rest, tier by tier")

@@ -102,7 +102,7 @@ class KeptBatch:
             keys=_under(frames, "keys"),
             before=_under(frames, "before"),
             findings=frames["findings"],
-            cleaned=frames["cleaned"],
+            cleaned=frames.get("cleaned", pl.DataFrame(schema=CLEANED)),
             books={name: Book(**book) for name, book in manifest["books"].items()},
             read_hashes=manifest["read_hashes"],
             generations=manifest["generations"],
