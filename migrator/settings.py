@@ -194,6 +194,14 @@ LEAST: dict[tuple[str, str], Any] = {
 }
 
 
+#: Shares that a proof is made of: with 0 or 1 nothing can be proved.
+BETWEEN: dict[tuple[str, str], tuple[float, float]] = {
+    ("gates", "max_failed"): (0.0, 0.9),
+    ("gates", "alpha"): (0.0, 1.0),
+    ("gates", "stop_alpha"): (0.0, 1.0),
+}
+
+
 def duration(text: str) -> timedelta:
     """Read "0s", "90s", "15m", "24h", "30d"; ValueError otherwise."""
     found = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
@@ -400,6 +408,9 @@ def _check(section: str, key: str, value: Any) -> None:
     least = LEAST.get((section, key))
     if least is not None and value < least:
         raise ValueError(f"must be at least {least if isinstance(least, int) else f'{least.seconds}s'}")
+    bounds = BETWEEN.get((section, key))
+    if bounds and not bounds[0] < value < bounds[1]:
+        raise ValueError(f"must be above {bounds[0]:g} and below {bounds[1]:g}, not {value:g}")
 
 
 def _unknown(path: Path, noun: str, given: Mapping[str, Any], known: Any) -> list[str]:

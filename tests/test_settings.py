@@ -235,3 +235,8 @@ def test_every_mistake_in_named_databases_is_told(tmp_path: Path) -> None:
     assert "[legacy.shop] url is not set" in told
     assert "[legacy.CRM]: a name has small letters" in told
     assert "[legacy.CRM] url: must be text, not 5" in told
+
+
+@pytest.mark.parametrize("line", ["max_failed = 0", "max_failed = 1.0", "alpha = 0", "stop_alpha = 1"])
+def test_a_share_with_which_nothing_can_be_proved_is_refused(tmp_path: Path, line: str) -> None:
+    assert f"[gates] {line.partition(' ')[0]}: must be above 0 and below" in problems(tmp_path, f"[gates]\n{line}\n")

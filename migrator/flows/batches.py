@@ -132,7 +132,7 @@ def _move(parts: Parts, work: Work) -> Sequence[int]:
                 return _try_again(parts, work, "what was read back differs from what was meant, in rows of nobody")
         except MigratorError as other:
             return _try_again(parts, work, str(other), passing=isinstance(other, Transient | InDoubt))
-        except Exception as unexpected:  # noqa: BLE001 (a bug of ours must not lose the batch)
+        except (Exception, pl.exceptions.PanicException) as unexpected:  # noqa: BLE001 (a bug must not lose the batch)
             log.error("batch %s: %s", work.batch.id, where(unexpected))  # noqa: TRY400 (a message may hold user data)
             return _try_again(parts, work, where(unexpected))
     return ()

@@ -61,6 +61,7 @@ def record(
             db, plan.id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=gone_for, group_key=None
         )
         _regroup(db, plan.id, kept, gone)
+        cases.lapse(db, plan.id, taken | gone)
         cases.open_all(db, _cases(parts, plan.id, kept), now)
         effects.keep_books(db, batch.id, kept.books)
         cleanings.keep(db, batch.id, cleaning.counts(kept.cleaned))

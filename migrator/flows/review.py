@@ -159,6 +159,7 @@ def exclude(parts: Parts, user_key: str, reason: str) -> list[str]:
         for one in found:
             _exclude(db, plan.id, one, _said(one.user_key, user_key, reason), now, written=one.user_key in written)
             journal.add(db, now, parts.actor, "exclude", "user", one.user_key, reason=reason)
+        cases.lapse(db, plan.id, [one.user_key for one in found])
     return [one.user_key for one in found]
 
 

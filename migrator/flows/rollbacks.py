@@ -324,8 +324,9 @@ def _depended_on(
         hanging = reader.referencing(table, ours[table], ours)
         if not hanging.height:
             continue
+        pointed_at = pairs.key_text(hanging, tables[table]).implode()
         for name in whose.mappings_of(table):
-            hit = _owned(hanging.select(tables[table].key), mine[name], tables[table])
+            hit = mine[name].filter(pairs.key_text(mine[name], tables[table]).is_in(pointed_at))
             refused |= dict.fromkeys(
                 hit["__user"].to_list(), f"rows written in the target since then point at the user's rows in {table}"
             )

@@ -27,10 +27,14 @@ def over(sheet: Sheet, column: str, how: str) -> Values:
         return Values(_spread(row_of, given.values, pl.col("value").count(), sheet.height).fill_null(0), Kind.INTEGER)
     if how == "sum":
         return sums(row_of, given, sheet.height)
-    taken = {"min": pl.min("value"), "max": pl.max("value")}.get(how, pl.col("value").drop_nulls())
-    if how in ("first", "last"):
-        taken = taken.first() if how == "first" else taken.last()
-    return Values(_spread(row_of, given.values, taken, sheet.height), given.kind)
+    if how in ("min", "max"):
+        ordered = columns.in_order(pl.DataFrame({"row": row_of, "value": given.values}), ["value"])
+        row_of, values = ordered["row"], ordered["value"]
+    else:
+        values = given.values
+    some = pl.col("value").drop_nulls()
+    taken = some.first() if how in ("min", "first") else some.last()
+    return Values(_spread(row_of, values, taken, sheet.height), given.kind)
 
 
 def sums(row_of: pl.Series, given: Values, height: int) -> Values:

@@ -104,7 +104,7 @@ def _double(rule: Cleaning, sheet: Sheet, among: pl.Series) -> pl.Series:
         }
     )
     some = frame.filter(pl.col("among") & pl.col("alike").is_not_null())
-    ordered = some.sort("by", descending=how == "most_recent", nulls_last=True, maintain_order=True)
+    ordered = columns.in_order(some, ["by"], backwards=how == "most_recent")
     further = ordered.filter(pl.int_range(pl.len()).over("user", "alike") > 0)["row"]
     none = columns.none(sheet.height)
     return none.scatter(further, True) if len(further) else none

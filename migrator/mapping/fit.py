@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 
 import polars as pl
 
@@ -21,7 +22,8 @@ _UUID = r"(?i)\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\z"
 _TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?\z"
 _NUL_IN_JSON = r"(\A|[^\\])(\\\\)*\\u0000"
 _GREATEST = 2**63 - 1  # of our own whole numbers, also where the column would take greater ones
-_FLOAT_DIGITS = 15  # what a binary float of 64 bits gives back unchanged
+_FLOAT_DIGITS = 15  # of any number, a binary float of 64 bits gives so many back unchanged
+_OF_32_BITS = ("real", "float")  # how a server declares those; SQLite knows none
 
 Fit = Callable[[Values, Column, str], tuple[pl.Series, str]]
 
@@ -74,6 +76,8 @@ def _whole(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str
         )
         within = (number >= least) & (number <= min(most, _GREATEST))
         number = columns.blank(number, ~columns.is_true(within))
+    if column.unsigned and column.bits == 64:
+        return number, f"it is no whole number from 0 to {_GREATEST}"
     return number, f"it is no whole number of {column.bits} bits{' without a sign' if column.unsigned else ''}"
 
 
@@ -98,8 +102,17 @@ def _decimal(values: Values, column: Column, dialect: str) -> tuple[pl.Series, s
 
 def _float(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
     number = _exact(values)
-    kept = columns.blank(number, ~columns.is_true(_survives_float(number)))
+    good = _survives_float(number)
+    if not good.all() and not (dialect != "sqlite" and column.declared.lower().startswith(_OF_32_BITS)):
+        good = good | _says_a_float(number)
+    kept = columns.blank(number, ~columns.is_true(good))
     return kept.cast(pl.Float64), "it has more digits than a binary float keeps"
+
+
+def _says_a_float(number: pl.Series) -> pl.Series:
+    """Which numbers are the shortest text of a float of 64 bits, with up to 17 digits: it is copied as it is."""
+    said = columns.text(number)
+    return columns.per_distinct(said, lambda text: Decimal(repr(float(text))) == Decimal(text), pl.Boolean())
 
 
 def _exact(values: Values) -> pl.Series:

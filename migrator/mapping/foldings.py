@@ -23,7 +23,7 @@ def group(frame: pl.DataFrame, by: Group, whole: Collection[str]) -> pl.DataFram
     """
     first = str(by.by)
     if by.order:
-        frame = frame.sort(str(by.order), "__row", nulls_last=True, maintain_order=True)
+        frame = columns.in_order(frame, [str(by.order), "__row"])
     kept = [pl.col(name).first() for name in frame.columns if name in whole and name not in (first, "__user", "__row")]
     lists = [name for name in frame.columns if name not in whole and name not in (first, "__user", "__row")]
     grouped = frame.group_by("__user", first, maintain_order=True).agg(*kept, *lists, pl.col("__row"))

@@ -109,7 +109,7 @@ def _list(
     if not given:
         return pl.Series([None], dtype=pl.List(pl.Struct(dict.fromkeys(map(str, names), pl.String))))
     rows = pl.DataFrame([_column(name, [row.get(name) for row in given], kinds.get(name)) for name in names])
-    ordered = rows.sort(str(join.order), nulls_last=True, maintain_order=True) if join.order else rows
+    ordered = columns.in_order(rows, [str(join.order)]) if join.order else rows
     return ordered.select(pl.struct(pl.all()).implode()).to_series()
 
 

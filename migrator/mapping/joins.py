@@ -144,7 +144,7 @@ def _joined_rows(
     if not by:
         return rows
     backwards = bool(join.keep and join.keep[0] == "most_recent")
-    return rows.sort(by, descending=backwards, nulls_last=True, maintain_order=True)
+    return columns.in_order(rows, by, backwards=backwards)
 
 
 def stacked(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -128,7 +128,7 @@ def rank_by(merge: Merge, sheet: Sheet) -> Values:
 def in_order(frame: pl.DataFrame, merge: Merge) -> pl.DataFrame:
     """Sort rows by their column `by`, so that who survives comes first; rows without one come last, ties stay."""
     backwards = merge.keep[0] in ("most_recent", "most_complete")
-    return frame.sort("by", descending=backwards, nulls_last=True, maintain_order=True)
+    return columns.in_order(frame, ["by"], backwards=backwards)
 
 
 def _leaders(together: Mapping[str, str]) -> pl.Series:

@@ -13,6 +13,8 @@ UNNAMED = ""  # the column of the id, where only the schema of the target names 
 NUMBERS = frozenset({"sum"})
 TRUTHS = frozenset({"any", "all"})
 LISTS = frozenset({"union", "append"})
+#: Ids that are made of the legacy row alone: rows of users who became one keep theirs, and meet in no key that holds it.
+_EACH_ITS_OWN = frozenset({"uuid5", "keep", "sequence"})
 
 
 def merges_users(mapping: Mapping) -> bool:
@@ -55,8 +57,9 @@ def meetings(set_: MappingSet, mapping: Mapping, table: Table | None) -> Iterato
     known = {*map(str, mapping.fields), own}
     keys = [table.key, *table.uniques] if table else []
     keys.append(identity.columns if identity.how == "fields" else (own,))
+    alone = {own} if identity.how in _EACH_ITS_OWN else set[str]()
     for key in dict.fromkeys(tuple(map(str, key)) for key in keys if key):
-        if set(key) & looked_up and set(key) <= known:
+        if set(key) & looked_up and set(key) <= known and not set(key) & alone:
             yield key
 
 

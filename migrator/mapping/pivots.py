@@ -79,7 +79,7 @@ def _named(rows: pl.DataFrame, pivot: Pivot, known: pl.DataFrame | None, key: Se
         return told.filter(pl.col("__value").is_not_null())
     how, by = pivot.duplicates
     order = [str(name) for name in (by, *key)]
-    return told.sort(order, descending=how in ("most_recent", "last"), nulls_last=True, maintain_order=True)
+    return columns.in_order(told, order, backwards=how in ("most_recent", "last"))
 
 
 def _looked_up(told: pl.DataFrame, column: str, known: pl.DataFrame) -> pl.DataFrame:

@@ -320,7 +320,7 @@ class _Work:
     def done(self) -> SourceRows:
         """Name the rows by their keys and put them in order."""
         names = [str(name) for name in self.source.key]
-        frame = self.frame.sort(names, nulls_last=True, maintain_order=True) if names else self.frame
+        frame = columns.in_order(self.frame, names) if names else self.frame
         parts = [columns.text(frame[name]) for name in names]
         key = ids.key([part.fill_null("") for part in parts])
         frame = frame.with_columns(key.alias("__key"))

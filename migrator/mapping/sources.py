@@ -189,7 +189,7 @@ def _number(source: Number, path: str, sheet: Sheet) -> Taken:
     ties = [sheet.column(name).values.alias(f"tie {name}") for name in sheet.source.key]
     frame = pl.DataFrame([*within, *order, *ties]).with_row_index("row")
     by = [series.name for series in (*order, *ties)]
-    placed = frame.sort(by, nulls_last=True, maintain_order=True).with_columns(
+    placed = columns.in_order(frame, by).with_columns(
         pl.int_range(pl.len(), dtype=pl.Int64).over([series.name for series in within] or pl.lit(0)).alias("place")
     )
     return Taken((Values(placed.sort("row")["place"] + source.start, Kind.INTEGER),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -299,6 +300,30 @@ def parse_numbers(series: pl.Series) -> pl.Series:
     """Read texts such as `-12.50`; everything else, also what would lose a digit, is null."""
     good = series.str.contains(r"\A[+-]?[0-9]+(\.[0-9]{1,18}0*)?\z")
     return pl.select(pl.when(good).then(series)).to_series().cast(NUMBER, strict=False).alias(series.name)
+
+
+def in_order(frame: pl.DataFrame, by: Sequence[str], *, backwards: bool = False) -> pl.DataFrame:
+    """Sort rows by the columns *by*; nulls come last, ties stay as they are."""
+    ranks = pl.DataFrame([ranked(frame[name]).alias(str(place)) for place, name in enumerate(by)])
+    placed = ranks.with_row_index("row").sort(ranks.columns, descending=backwards, nulls_last=True, maintain_order=True)
+    return frame[placed["row"]]
+
+
+def ranked(series: pl.Series) -> pl.Series:
+    """
+    Give what *series* is ordered by: of text, numerals come first, by their size.
+
+    A number column is read as text where a value beside is no number; the order of the others must not depend on it.
+    """
+    if series.dtype != pl.String:
+        return series
+    distinct = pl.DataFrame({"text": series.drop_nulls().unique()})
+    sizes = distinct.with_columns(parse_numbers(distinct["text"]).alias("size"))
+    if sizes["size"].null_count() == sizes.height:
+        return series
+    texts = sizes.sort("size", "text", nulls_last=True)["text"]
+    places = pl.int_range(len(texts), dtype=pl.Int64, eager=True)
+    return series.replace_strict(texts, places, default=None, return_dtype=pl.Int64)
 
 
 def none(height: int) -> pl.Series:

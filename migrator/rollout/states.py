@@ -92,7 +92,7 @@ class Case(StrEnum):
     OPEN = "open"
     #: Decided and stored; every later run applies it. A crash changes nothing.
     RESOLVED = "resolved"
-    #: Its users have been sent on their way again. A crash changes nothing.
+    #: Its users have been sent on their way again, or nobody waits for it any more. A crash changes nothing.
     REPLAYED = "replayed"
 
 
@@ -276,6 +276,8 @@ BATCH: Table = {
 CASE: Table = {
     # a person decided
     (Case.OPEN, "resolve"): Case.RESOLVED,
+    # nobody waits for it any more: whom it concerns arrived without a decision, or stays in legacy
+    (Case.OPEN, "lapse"): Case.REPLAYED,
     # its users were planned again with the decision
     (Case.RESOLVED, "replay"): Case.REPLAYED,
     # the decision was taken back

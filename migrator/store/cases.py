@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from migrator.errors import NotFound
 from migrator.rollout.states import Case as Status
+from migrator.rollout.states import User
 from migrator.store.tables import case_users, cases, users
 
+_WAITING = (User.PLANNED, User.MOVING, User.HELD, User.FAILED)
 IDENTITY = ("plan_id", "mapping", "source_key", "item_key", "field", "rule")
 
 
@@ -171,6 +173,25 @@ def replayed(db: sa.Connection, case_ids: Sequence[int]) -> None:
         )
 
 
+def lapse(db: sa.Connection, plan_id: int, user_keys: Iterable[str]) -> None:
+    """Close open cases of these users that nobody waits for any more: whom they concern arrived, or stays in legacy."""
+    waiting = (
+        sa.select(case_users.c.case_id)
+        .join(users, users.c.user_key == case_users.c.user_key)
+        .where(users.c.plan_id == plan_id, users.c.status.in_([one.value for one in _WAITING]))
+    )
+    undecided = dict.fromkeys(("action", "resolution", "resolution_user", "resolved_by", "resolved_at"))
+    keys = sorted(user_keys)
+    for start in range(0, len(keys), 5000):
+        theirs = sa.select(case_users.c.case_id).where(case_users.c.user_key.in_(keys[start : start + 5000]))
+        db.execute(
+            sa.update(cases)
+            .where(cases.c.plan_id == plan_id, cases.c.status == Status.OPEN.value)
+            .where(cases.c.id.in_(theirs), cases.c.id.not_in(waiting))
+            .values(status=Status.REPLAYED.value, **undecided)
+        )
+
+
 def open_rows(db: sa.Connection, wave_id: int) -> dict[str, int]:
     """Per mapping, how many source rows of a wave's users wait for a decision."""
     query = (
@@ -186,8 +207,10 @@ def open_rows(db: sa.Connection, wave_id: int) -> dict[str, int]:
 def carry(db: sa.Connection, before_id: int, plan_id: int, now: datetime) -> int:
     """What was decided under an earlier plan is decided under the next one, too; how many decisions."""
     decided = [Status.RESOLVED.value, Status.REPLAYED.value]
-    query = sa.select(cases).where(cases.c.plan_id == before_id, cases.c.status.in_(decided)).order_by(cases.c.id)
-    found = db.execute(query).mappings().all()
+    query = sa.select(cases).where(
+        cases.c.plan_id == before_id, cases.c.status.in_(decided), cases.c.action.is_not(None)
+    )
+    found = db.execute(query.order_by(cases.c.id)).mappings().all()
     named = _users(db, [row["id"] for row in found])
     for row in found:
         values = {name: value for name, value in row.items() if name != "id"}

@@ -64,6 +64,20 @@ def test_the_same_rows_have_the_same_numbers_when_they_come_back(place: SqlitePl
     library.close()
 
 
+def test_only_who_is_pointed_at_by_rows_of_the_new_system_stays(place: SqlitePlace, tmp_path: Path) -> None:
+    library = Library(tmp_path / "l", place)
+    place.run("create table logins (id integer primary key, member_id integer references members (id))")
+    library.move()
+    place.run("insert into logins select 1, id from members where email = 'r2@x.org'")
+
+    done = library.back()
+
+    assert (done.restored, set(done.refused)) == (2, {"2"})
+    assert [row[1] for row in library.members()] == ["r2@x.org"]
+    assert library.differences() == []
+    library.close()
+
+
 def test_a_number_that_the_application_was_first_with_is_replaced(tmp_path: Path) -> None:
     place = SqlitePlace(tmp_path)
     # without AUTOINCREMENT SQLite counts on from what is there

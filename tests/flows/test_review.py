@@ -272,3 +272,31 @@ def test_the_next_step_is_told_until_nothing_is_left(held: Bakery, tmp_path: Pat
     review.replay(bakery.parts)
 
     assert "everybody has arrived" in overview.status(bakery.parts)["next"]
+
+
+def test_who_arrives_after_all_leaves_no_open_case_behind(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=4)
+    with bakery.target() as db:
+        db.execute(
+            "create trigger no_two before insert on accounts when new.email = 'c2@bakery.example' "
+            "begin select raise(abort, 'not this one'); end"
+        )
+    bakery.move()
+    assert len(review.listed(bakery.parts, status="open")["cases"]) == 1
+    with bakery.target() as db:
+        db.execute("drop trigger no_two")
+
+    waves.retry(bakery.parts, "whole")
+    bakery.run()
+
+    assert set(bakery.users().values()) == {"live"}
+    assert review.listed(bakery.parts)["cases"] == []
+
+
+def test_a_case_stays_open_as_long_as_somebody_waits_for_it(held: Bakery, tmp_path: Path) -> None:
+    bakery = held.copy(tmp_path / "b")
+
+    review.exclude(bakery.parts, "3", "asked to stay")
+    review.exclude(bakery.parts, "4", "asked to stay")
+
+    assert {tuple(one["users"]) for one in review.listed(bakery.parts)["cases"]} == {("1",), ("2",), ("4", "5")}

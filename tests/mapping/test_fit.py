@@ -54,7 +54,9 @@ def fitted(value: Any, column: Column, dialect: str = "postgresql") -> Any:
         (7, a_column("decimal", precision=3), "7"),
         (Decimal("7.5"), a_column("decimal", precision=3), FAILED),
         (Decimal("0.1"), a_column("float"), 0.1),
-        (Decimal("0.1234567890123456"), a_column("float"), FAILED),
+        (Decimal("0.30000000000000004"), a_column("float"), 0.1 + 0.2),
+        (Decimal("0.30000000000000004"), a_column("float", declared="real"), FAILED),
+        (Decimal("0.300000000000000041"), a_column("float"), FAILED),
         (0, a_column("boolean"), False),
         (2, a_column("boolean"), FAILED),
         ("yes", a_column("boolean"), FAILED),
@@ -108,6 +110,12 @@ def test_a_list_or_an_object_fits_into_json_and_into_text() -> None:
 
     assert fitted(tree, a_column("json")) == fitted(tree, a_column("text")) == '[1,{"a":1.50}]'
     assert fitted(tree, a_column("text", length=3)) == FAILED
+
+
+def test_a_whole_number_above_our_own_greatest_is_told_which_that_is() -> None:
+    made = fit.fit(of(pl.Series(["18446744073709551615"])), a_column("integer", unsigned=True), "mariadb")
+
+    assert (outcome(made)[0], made.note) == (FAILED, f"it is no whole number from 0 to {2**63 - 1}")
 
 
 def test_sqlite_keeps_decimals_as_binary_floats_so_sixteen_digits_do_not_fit() -> None:

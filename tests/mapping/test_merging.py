@@ -280,6 +280,13 @@ def test_rows_that_hang_on_folded_rows_need_a_word_too() -> None:
     assert codes(a_set(ACCOUNTS + MERGE, PROFILES, baskets + "when_merged: {keep: survivor}\n"), target) == set()
 
 
+def test_a_key_that_holds_the_id_of_each_row_itself_is_nothing_to_meet_in() -> None:
+    pointed_at = replace(SALE, uniques=(("id", "account_id"),))  # as a composite foreign key demands it
+    target = a_schema(ACCOUNT, PROFILE, pointed_at, LINE)
+
+    assert codes(a_set(ACCOUNTS + MERGE, PROFILES, SALES, LINES), target) == set()
+
+
 def test_who_merges_is_known_before_any_row_is_made() -> None:
     sees = "  sale: {lookup: sales, by: id}\n"
     target = a_schema(

@@ -209,6 +209,34 @@ def test_keep_takes_one_of_several_rows_and_a_row_without_a_date_last(how: str, 
     assert faults(source) == []
 
 
+@pytest.mark.parametrize("beside", [3, "x", ""])
+def test_the_order_of_numbers_does_not_depend_on_text_beside_them(beside: int | str) -> None:
+    sent = a_table("sent", id="integer", person="integer", nr="integer")
+    rows = [{"id": place, "person": 1, "nr": nr} for place, nr in enumerate((9, 10, 8), start=1)]
+    legacy = a_legacy(PERSON, sent, person=people({}, {}), sent=[*rows, {"id": 4, "person": 2, "nr": beside}])
+    set_ = a_set(
+        "mapping: m\n"
+        "source: {table: person, key: id, user: id, join: {"
+        "last: {table: sent, match: {person: id}, keep: {most_recent: nr}},"
+        " all: {table: sent, match: {person: id}, many: {order: nr}}}}\n"
+        "target: {table: t, id: {fields: [id]}}\n"
+        "fields: {id: id, last: last.id, high: {from: all.nr, aggregate: max}, low: {from: all.nr, aggregate: min},"
+        " all: {of: all, collect: {id: {from: id}}}}\n",
+        "mapping: places\nsource: {table: sent, key: id, user: person}\ntarget: {table: p, id: {keep: id}}\n"
+        "fields: {place: {number: {within: person, order: nr, start: 1}}}\n",
+    )
+    target = a_schema(
+        a_table("t", id="integer", last="integer", high="text", low="text", all="text"),
+        a_table("p", id="integer", place="integer"),
+    )
+
+    made = mapped(set_, legacy, target)
+
+    told = rows_of(made, "m", "id", "last", "low", "high", "all")
+    assert told[0] == (1, 2, "8", "10", '[{"id":3},{"id":1},{"id":2}]')
+    assert rows_of(made, "places", "id", "place")[:3] == [(1, 2), (2, 3), (3, 1)]
+
+
 def test_a_many_join_is_a_list_in_its_order_and_where_applies_to_it() -> None:
     letters = [
         {"id": i, "person": p, "at": at, "kind": k}

@@ -107,6 +107,7 @@ def test_the_diagram_draws_one_arrow_between_two_statuses():
         "stateDiagram-v2",
         "    [*] --> open",
         "    open --> resolved: resolve",
+        "    open --> replayed: lapse",
         "    resolved --> replayed: replay",
         "    resolved --> open: reopen",
         "    replayed --> open: reopen",

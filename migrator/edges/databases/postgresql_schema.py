@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,16 +36,28 @@ _KINDS: tuple[tuple[type[Any], Kind], ...] = (
 
 
 def reflect(connection: sa.Connection, namespace: str) -> Schema:
-    """Read all tables of *namespace* but our own."""
+    """Read all tables of *namespace* but our own, each partitioned one as a whole."""
     # a server names what is on the search path without its schema, and we could not tell ours from another's
     connection.execute(sa.select(sa.func.set_config("search_path", "pg_catalog", True)))
     with warnings.catch_warnings():
         # a type of an extension is OTHER to us; an expression index has no columns: both are handled below
         warnings.simplefilter("ignore", sa.exc.SAWarning)
-        return _reflect(sa.inspect(connection), namespace)
+        return _reflect(sa.inspect(connection), namespace, _partitions(connection, namespace))
 
 
-def _reflect(inspector: sa.Inspector, namespace: str) -> Schema:
+def _partitions(connection: sa.Connection, namespace: str) -> set[str]:
+    """Name what is a part of another table: its rows are that table's rows, and would be read twice."""
+    relation = sa.table("pg_class", *map(sa.column, ("relname", "relnamespace", "relispartition")), schema="pg_catalog")
+    schema = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"), schema="pg_catalog")
+    parts = (
+        sa.select(relation.c.relname)
+        .join(schema, schema.c.oid == relation.c.relnamespace)
+        .where(relation.c.relispartition, schema.c.nspname == namespace)
+    )
+    return set(connection.execute(parts).scalars())
+
+
+def _reflect(inspector: sa.Inspector, namespace: str, partitions: Container[str]) -> Schema:
     keys = inspector.get_multi_pk_constraint(schema=namespace)
     uniques = inspector.get_multi_unique_constraints(schema=namespace)
     indexes = inspector.get_multi_indexes(schema=namespace)
@@ -56,7 +68,7 @@ def _reflect(inspector: sa.Inspector, namespace: str) -> Schema:
     tables = {}
     for place, columns in sorted(every.items()):
         name = place[1]
-        if is_own(name):
+        if is_own(name) or name in partitions:
             continue
         key = keys[place]["constrained_columns"] if place in keys else []
         unique: list[Any] = [found["column_names"] for found in uniques.get(place, [])]

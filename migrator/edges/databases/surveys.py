@@ -122,8 +122,7 @@ class Survey:
         yield "longest", (sa.func.max(length(printed)), _INTEGER)
 
     def _digits(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
-        widest = 65 if self.dialect in ("mysql", "mariadb") else 100
-        number = value if self.dialect == "sqlite" else sa.cast(value, sa.Numeric(widest, 18))
+        number = value if self.dialect == "sqlite" else sa.cast(value, _WIDE.get(self.dialect, sa.Numeric(65, 18)))
         exact = ((number == sa.func.round(number, digits), digits) for digits in _DIGITS)
         return sa.func.max(sa.case((value.is_(None), 0), *exact, else_=_MANY_DIGITS))
 
@@ -146,6 +145,7 @@ def _seen(line: Mapping[str, str | None], place: int, rows: int, *, whole: bool)
     )
 
 
+_WIDE = {"postgresql": sa.Numeric()}  # numeric without bounds holds whatever a float does; no other database has one
 _GROUPED = NUMBERS | {Kind.TEXT, Kind.BOOLEAN}
 _INTEGER = Column("", Kind.INTEGER)
 _TEXT = Column("", Kind.TEXT)

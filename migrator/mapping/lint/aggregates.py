@@ -1,4 +1,4 @@
-"""The least and the greatest of texts go by code point, not by what a reader would say: W113."""
+"""The least and the greatest of texts: numbers first, then by code point, not by what a reader would say: W113."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def check(ground: Ground) -> None:
                 column = ground.legacy_column(use.tables[0], use.column) if len(use.tables) == 1 else None
                 if column is not None and column.kind is Kind.TEXT:
                     text = (
-                        f'{use.written} is text, and its {source.aggregate} goes by code point: "10" < "9" < "A" < "a"'
+                        f"{use.written} is text, and its {source.aggregate} goes by code point,"
+                        ' but numbers first: "10" < "9a" < "A" < "a"'
                     )
                     place = place_of(source.columns[0], spot.rule.place)
                     ground.notes.add("W113", place, text, "take the first or last by an order, or another column")

@@ -56,6 +56,32 @@ def test_its_own_types_have_their_kinds(opened: Opened) -> None:
     assert pets.uniques == ()
 
 
+def test_the_parts_of_a_partitioned_table_are_no_tables_of_their_own(opened: Opened) -> None:
+    opened.place.run("""
+        create table sales (id int, at date, primary key (id, at)) partition by range (at);
+        create table sales_2023 partition of sales for values from ('2023-01-01') to ('2024-01-01');
+        create table sales_later partition of sales default;
+        insert into sales values (1, '2023-05-05'), (2, '2024-05-05');
+    """)
+
+    assert set(opened.legacy().schema().tables) == {"sales"}
+    with opened.legacy().reading() as reader:
+        assert reader.look("sales")["id"].rows == 2
+
+
+def test_lint_looks_at_numbers_of_any_size(opened: Opened) -> None:
+    opened.place.run("""
+        create table sizes (id int primary key, ratio double precision, total numeric);
+        insert into sizes values (1, 1e300, 1e200), (2, '-Infinity', 1e-30), (3, 'NaN', 'NaN');
+    """)
+
+    with opened.legacy().reading() as reader:
+        seen = reader.look("sizes")
+
+    assert (seen["ratio"].filled, seen["ratio"].digits) == (3, 0)
+    assert (seen["total"].filled, seen["total"].digits) == (3, 18)
+
+
 def test_only_the_named_schema_is_read_and_written(opened: Opened) -> None:
     opened.place.run(SHOP)
     database = opened.target("My Shop")
