@@ -8,14 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from migrator.edges.snapshots import Ref
 from migrator.errors import NotFound, Refused
 from migrator.flows import rollbacks, waves
-from migrator.flows.kept import KeptBatch
+from migrator.flows.kept import opened, ref_of
 from migrator.flows.parts import Parts
 from migrator.mapping.model import Cleaning
 from migrator.rollout.states import User
-from migrator.store import cleanings, effects, journal, plans, users
+from migrator.store import cleanings, journal, plans, users
 from migrator.store import waves as wave_store
 
 IN_TARGET = (User.MOVED, User.LIVE)
@@ -63,7 +62,7 @@ def archived(parts: Parts, name: str) -> Iterator[pl.DataFrame]:
         snapshots = users.of_batches(db, plan.id, IN_TARGET)
     for (batch_id, fence), keys in snapshots.items():
         if batch_id in wanted:
-            kept = parts.snapshots.archive.load(_ref(parts, plan, batch_id, fence))
+            kept = parts.snapshots.archive.load(ref_of(parts, plan.id, batch_id, fence))
             rows = kept.frames.get(mapping)
             if rows is not None:
                 yield rows.filter(pl.col("rule") == rule.name, pl.col("__user").is_in(keys)).drop("rule")
@@ -117,17 +116,7 @@ def _concerned(parts: Parts, plan: plans.Plan, mapping: str, rule: Cleaning) -> 
     found: set[str] = set()
     for (batch_id, fence), keys in snapshots.items():
         if batch_id in wanted:
-            kept = parts.snapshots.load(_ref(parts, plan, batch_id, fence))
-            took = KeptBatch.of(kept.manifest, kept.frames).cleaned
+            took = opened(parts, plan.id, batch_id, fence).cleaned
             mine = took.filter(pl.col("mapping") == mapping, pl.col("rule") == rule.name)["user"]
             found |= set(mine) & set(keys)
     return sorted(found)
-
-
-def _ref(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> Ref:
-    """With which mappings they were written is known: the plan may have been revised since."""
-    with parts.control.read() as db:
-        known = effects.snapshot(db, batch_id, fence)
-    if known is None:
-        raise NotFound(f"the snapshot of batch {batch_id}, fence {fence} is gone; its rows are known to nobody")
-    return Ref(str(plan.id), batch_id, fence, known["set_hash"])

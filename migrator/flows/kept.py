@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from migrator.edges.snapshots import Ref
+from migrator.errors import NotFound
 from migrator.flows.parts import Parts
 from migrator.mapping import compile, walk
 from migrator.mapping.cleaning import CLEANED
@@ -16,6 +18,7 @@ from migrator.mapping.groups import closed
 from migrator.mapping.model import MappingSet, Number
 from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
 from migrator.mapping.schema import Table
+from migrator.store import effects
 
 COUNTED = ("read", "filtered", "expanded", "folded")
 
@@ -146,6 +149,28 @@ class KeptBatch:
         )
         mapped = compile.apply(set_, parts.target_schema, self.sources, context)
         return {name: rows_of(mapped, name, keys) for name, keys in self.keys.items()}
+
+
+def ref_of(parts: Parts, plan_id: int, batch_id: int, fence: int) -> Ref:
+    """
+    Name a snapshot that was recorded; with which mappings it was made is known, as the plan may have been revised since.
+
+    Raises:
+        NotFound: nobody recorded it.
+    """
+    with parts.control.read() as db:
+        known = effects.snapshot(db, batch_id, fence)
+    if known is None:
+        raise NotFound(
+            f"the snapshot of batch {batch_id}, fence {fence} is not known here: its users can be neither verified nor rolled back"
+        )
+    return Ref(str(plan_id), batch_id, fence, known["set_hash"])
+
+
+def opened(parts: Parts, plan_id: int, batch_id: int, fence: int) -> KeptBatch:
+    """Open a snapshot that was recorded; NotFound and SnapshotDamaged where it cannot be."""
+    loaded = parts.snapshots.load(ref_of(parts, plan_id, batch_id, fence))
+    return KeptBatch.of(loaded.manifest, loaded.frames)
 
 
 def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:

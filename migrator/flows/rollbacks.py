@@ -15,11 +15,10 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from migrator.edges.databases.base import Claim, Reader, Writer
-from migrator.edges.snapshots import Ref
 from migrator.errors import DatabaseRefused, Mismatch, NotFound, Refused
 from migrator.flows import batches as batch_flows
 from migrator.flows import notices, standing
-from migrator.flows.kept import KeptBatch, TableRows
+from migrator.flows.kept import KeptBatch, TableRows, opened
 from migrator.flows.parts import Parts
 from migrator.mapping import compare, conflicts, nobody, pairs
 from migrator.mapping.groups import closed
@@ -179,7 +178,8 @@ def _one(
     dry_run: bool,
 ) -> None:
     """All users of one snapshot; where the database refuses them together, user by user."""
-    kept, set_, set_hash = _open(parts, plan, batch_id, fence)
+    kept = opened(parts, plan.id, batch_id, fence)
+    set_ = parts.stored_set(kept.set_hash)
     keys = [one.user_key for one in found]
     if dry_run:
         with parts.target.reading() as reader:
@@ -188,7 +188,7 @@ def _one(
         result.refused |= refused
         _count(parts, set_, kept, able, result)
         return
-    done, refused = _restore(parts, set_, set_hash, kept, batch_id, keys)
+    done, refused = _restore(parts, set_, kept, batch_id, keys)
     _record(parts, plan, batch_id, found, done, refused)
     _tally(result, set_, done)
     result.refused |= refused
@@ -201,22 +201,13 @@ def _tally(result: RolledBack, set_: MappingSet, keys: Sequence[str]) -> None:
     result.restored_nobody += len(rows)
 
 
-def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[KeptBatch, MappingSet, str]:
-    with parts.control.read() as db:
-        known = effects.snapshot(db, batch_id, fence)
-    if known is None:
-        raise NotFound(f"the snapshot of batch {batch_id}, fence {fence} is gone; these users cannot be rolled back")
-    loaded = parts.snapshots.load(Ref(str(plan.id), batch_id, fence, known["set_hash"]))
-    return KeptBatch.of(loaded.manifest, loaded.frames), parts.stored_set(known["set_hash"]), known["set_hash"]
-
-
 def _restore(
-    parts: Parts, set_: MappingSet, set_hash: str, kept: KeptBatch, batch_id: int, keys: Sequence[str]
+    parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
     """One target transaction; halved where the database refuses, down to the user (or those who merged) it is about."""
     with parts.control.write() as db:
         fence = batches.refence(db, batch_id)
-    claim = Claim(batch_id, fence, "rollback", set_hash)
+    claim = Claim(batch_id, fence, "rollback", kept.set_hash)
     try:
         with parts.target.writing() as writer:
             writer.fence(claim)
@@ -225,7 +216,7 @@ def _restore(
         halves = drafts.halves(keys, kept.groups)
         if len(halves) == 1:
             return [], dict.fromkeys(keys, f"{refused}; something in the target depends on these rows")
-        done = [_restore(parts, set_, set_hash, kept, batch_id, half) for half in halves]
+        done = [_restore(parts, set_, kept, batch_id, half) for half in halves]
         return [key for back, _ in done for key in back], {key: why for _, whys in done for key, why in whys.items()}
 
 

@@ -14,10 +14,9 @@ from typing import Any
 import polars as pl
 
 from migrator.edges.databases.base import Reader
-from migrator.edges.snapshots import Ref
 from migrator.errors import NotFound, Transient, Unreachable
 from migrator.flows import extras, reading, schema_changes, standing, sums, writing
-from migrator.flows.kept import KeptBatch, TableRows, alike, together
+from migrator.flows.kept import KeptBatch, TableRows, alike, opened, together
 from migrator.flows.parts import Parts
 from migrator.logs import where
 from migrator.mapping import compare, nobody, secrecy
@@ -173,8 +172,8 @@ def _opened(parts: Parts, scope_: Scope) -> Iterator[tuple[KeptBatch, MappingSet
     waiting: list[KeptBatch] = []
     set_: MappingSet | None = None
     for (batch_id, fence), keys in sorted(scope_.snapshots.items()):
-        kept, its_set = _open(parts, scope_.plan, batch_id, fence)
-        kept = kept.only(keys)
+        kept = opened(parts, scope_.plan.id, batch_id, fence).only(keys)
+        its_set = parts.stored_set(kept.set_hash)
         users = sum(len(one.users) for one in waiting) + len(keys)
         fits = set_ is its_set and users <= AT_ONCE and bool(waiting) and alike(waiting[0], kept, its_set)
         if waiting and set_ is not None and not fits:
@@ -184,15 +183,6 @@ def _opened(parts: Parts, scope_: Scope) -> Iterator[tuple[KeptBatch, MappingSet
         set_ = its_set
     if waiting and set_ is not None:
         yield together(waiting), set_
-
-
-def _open(parts: Parts, plan: plans.Plan, batch_id: int, fence: int) -> tuple[KeptBatch, MappingSet]:
-    with parts.control.read() as db:
-        known = effects.snapshot(db, batch_id, fence)
-    if known is None:
-        raise NotFound(f"the snapshot of batch {batch_id}, fence {fence} is not known here")
-    found = parts.snapshots.load(Ref(str(plan.id), batch_id, fence, known["set_hash"]))
-    return KeptBatch.of(found.manifest, found.frames), parts.stored_set(known["set_hash"])
 
 
 def _compare(parts: Parts, set_: MappingSet, kept: KeptBatch, homes: Mapping[str, str], result: Verified) -> None:

@@ -41,7 +41,7 @@ def sums(row_of: pl.Series, given: Values, height: int) -> Values:
     """Add exactly; a sum of what is no number, or one that cannot be held, fails."""
     number = columns.numbers(given)
     unread = row_of.filter(given.values.is_not_null() & number.is_null()).unique()
-    failed = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
+    failed = columns.none(height)
     failed = failed.scatter(unread, True) if len(unread) else failed
     total = _totals(row_of, number, height)
     kind = Kind.INTEGER if given.kind is Kind.INTEGER else Kind.DECIMAL

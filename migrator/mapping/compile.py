@@ -10,6 +10,7 @@ import polars as pl
 
 from migrator.errors import Refused
 from migrator.mapping import cleaning, drafts, groups, meetings, troubles, walk
+from migrator.mapping import values as columns
 from migrator.mapping.draft import Draft
 from migrator.mapping.lookups import Anchors, InBatch
 from migrator.mapping.model import Mapping, MappingSet
@@ -113,7 +114,7 @@ def _settle(draft: Draft, done: MappingOf[str, _Settled]) -> _Settled:
 
 
 def _mask(rows: pl.Series, height: int) -> pl.Series:
-    mask = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
+    mask = columns.none(height)
     return mask.scatter(rows.unique(), True) if len(rows) else mask
 
 

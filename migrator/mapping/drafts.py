@@ -20,6 +20,7 @@ from migrator.mapping import (
     secrecy,
     troubles,
 )
+from migrator.mapping import values as columns
 from migrator.mapping.draft import Draft
 from migrator.mapping.environment import Env, Lookups
 from migrator.mapping.model import Mapping, MappingSet
@@ -57,7 +58,7 @@ def make(
     found += cleaning.by_result(mapping, sheet, found)
     fields = {name: results[name].values for name in mapping.fields}
     id_column, id_values = _id(mapping, sheet, table, found, links)
-    stays = _none(sheet)
+    stays = columns.none(sheet.height)
     if id_values is not None:
         id_values, stays = outside.given_way(sheet, id_values)
     fields, survivor, waiting, parted = _merged(set_, mapping, sheet, table, fields, id_column, id_values, found)
@@ -95,10 +96,6 @@ def sheet_of(
     )
 
 
-def _none(sheet: Sheet) -> pl.Series:
-    return pl.Series([False], dtype=pl.Boolean).new_from_index(0, sheet.height)
-
-
 def _faults(mapping: Mapping, sheet: Sheet) -> list[Trouble]:
     """What was wrong with the rows when they were read and shaped."""
     if "__faults" not in sheet.frame.columns:
@@ -108,7 +105,7 @@ def _faults(mapping: Mapping, sheet: Sheet) -> list[Trouble]:
     found = []
     secret, sensitive = secrecy.columns(mapping)
     for (field, rule), part in flat.group_by("field", "rule", maintain_order=True):
-        mask = _none(sheet).scatter(part["row"].unique(), True)
+        mask = columns.none(sheet.height).scatter(part["row"].unique(), True)
         for about, override in sheet.overriding(str(field)):
             mask = mask & ~about if override.action == "null" else mask
         told = part.unique("row", keep="first", maintain_order=True).sort("row")
@@ -160,7 +157,11 @@ def _merged(
 
     Returns: fields, survivors, rows that wait, rows that could not become one.
     """
-    survivor, waiting, parted = pl.int_range(sheet.height, eager=True), _none(sheet), _none(sheet)
+    survivor, waiting, parted = (
+        pl.int_range(sheet.height, eager=True),
+        columns.none(sheet.height),
+        columns.none(sheet.height),
+    )
     together = sheet.env.context.groups
     if mapping.merge and (together or not merging.merges_users(mapping)):
         way = merge.fold_users if merging.merges_users(mapping) else merge.fold

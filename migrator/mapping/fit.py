@@ -186,7 +186,7 @@ def _text(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]
 def _has_nul(text: pl.Series) -> pl.Series:
     """Where a text holds a NUL; almost never, so that one look at all texts together is enough."""
     if not columns.is_true(text.str.join("").str.contains("\x00", literal=True)).any():
-        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(text))
+        return columns.none(len(text))
     return text.str.contains("\x00", literal=True)
 
 

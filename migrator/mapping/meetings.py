@@ -61,7 +61,7 @@ def _rows(draft: Draft, place: int, names: Sequence[str]) -> pl.DataFrame:
 
 def _tell(draft: Draft, part: pl.DataFrame, names: Sequence[str], rule: str) -> None:
     height, field = draft.sheet.height, str(names[-1])
-    mask = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height).scatter(part["row"], True)
+    mask = columns.none(height).scatter(part["row"], True)
     known = [trouble for trouble in draft.troubles if trouble.rule == rule and trouble.field == field]
     mask = mask & ~troubles.marked(known, height, troubles.REVIEW)
     if not mask.any():

@@ -176,7 +176,7 @@ def _differing(names: Sequence[str], sheet: Sheet, flat: pl.DataFrame) -> dict[s
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:
-    mask = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
+    mask = columns.none(height)
     return mask.scatter(rows, True) if len(rows) else mask
 
 

@@ -40,7 +40,7 @@ def numbers(sheet: Sheet) -> Values:
 def given_way(sheet: Sheet, values: Values) -> tuple[Values, pl.Series]:
     """Put the id of the row that is there in the place of ours; and a mask of the rows whose row there is not touched."""
     standing = sheet.env.context.standing.get(sheet.name)
-    nobody = pl.Series([False], dtype=pl.Boolean).new_from_index(0, sheet.height)
+    nobody = columns.none(sheet.height)
     if standing is None:
         return values, nobody
     theirs = _by_row(sheet, standing, "id")

@@ -45,7 +45,7 @@ def mask(predicate: Predicate, rows: Columns, context: Context | None, read: Col
     for test in predicate.tests:
         held = held & columns.is_true(_tested(test, rows, context, read))
     if predicate.any:
-        some = pl.Series([False], dtype=pl.Boolean).new_from_index(0, rows.height)
+        some = columns.none(rows.height)
         for one in predicate.any:
             some = some | mask(one, rows, context, read)
         held = held & some

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import polars as pl
 
+from migrator.mapping import values as columns
 from migrator.mapping.model import Place
 from migrator.mapping.outcome import FINDINGS
 from migrator.mapping.values import Link, Values
@@ -108,7 +109,7 @@ def made(
 def marked(troubles: tuple[Trouble, ...] | list[Trouble], height: int, *outcomes: str) -> pl.Series:
     """The rows, as a mask, that have a trouble of one of *outcomes*."""
     rows = [trouble.rows for trouble in troubles if trouble.outcome in outcomes and len(trouble)]
-    mask = pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
+    mask = columns.none(height)
     return mask.scatter(pl.concat(rows).unique(), True) if rows else mask
 
 

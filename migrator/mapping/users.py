@@ -56,7 +56,7 @@ def told(
     for join in who.joins.values():
         frame, _ = joins.attach(frame, join, uses.of_join(used, join.name), reading, everything=True)
     excluded = ~reading.mask(who.where, frame)
-    nowhere = pl.Series([False], dtype=pl.Boolean).new_from_index(0, frame.height)
+    nowhere = columns.none(frame.height)
     verified = nowhere if who.verified is None else reading.mask(who.verified, frame)
     said = {"email": who.email, "name": who.name, "locale": who.locale, **{named(name): name for name in more}}
     texts = {name: _text_of(frame, column) for name, column in said.items()}

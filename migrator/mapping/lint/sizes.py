@@ -40,16 +40,9 @@ class _Size:
 
 def check(ground: Ground) -> None:
     """Check every field of all mappings against its column."""
-    for mapping in ground.set.mappings.values():
-        table = ground.written(mapping)
-        if table is None:
-            continue
-        names = uses.scope(mapping.source)
-        for field, rule in mapping.fields.items():
-            column = table.columns.get(field)
-            if column is not None and not column.generated:
-                for leaf in leaves(rule):
-                    _check(ground, names, leaf, column)
+    for _, _, names, rule, column in uses.of_columns(ground):
+        for leaf in leaves(rule):
+            _check(ground, names, leaf, column)
 
 
 def _check(ground: Ground, names: Scope, rule: Rule, column: Column) -> None:

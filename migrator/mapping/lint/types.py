@@ -50,17 +50,10 @@ _KEEPS = {"null_if", "between", "one_of"}
 
 def check(ground: Ground) -> None:
     """Check every field of all mappings against its column."""
-    for mapping in ground.set.mappings.values():
-        table = ground.written(mapping)
-        if table is None:
-            continue
-        names = uses.scope(mapping.source)
-        for field, rule in mapping.fields.items():
-            column = table.columns.get(field)
-            if column is not None and not column.generated:
-                _check_kind(ground, names, rule, column)
-                _check_values(ground, rule, column)
-                _check_null(ground, mapping, names, rule, table, column)
+    for mapping, table, names, rule, column in uses.of_columns(ground):
+        _check_kind(ground, names, rule, column)
+        _check_values(ground, rule, column)
+        _check_null(ground, mapping, names, rule, table, column)
 
 
 def _check_kind(ground: Ground, names: Scope, rule: Rule, column: Column) -> None:

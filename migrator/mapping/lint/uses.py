@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from migrator.mapping import walk
-from migrator.mapping.lint.ground import place_of
+from migrator.mapping.lint.ground import Ground, place_of
 from migrator.mapping.model import (
     Choose,
     Collect,
@@ -25,6 +25,7 @@ from migrator.mapping.model import (
     UserSet,
 )
 from migrator.mapping.model import Mapping as Document
+from migrator.mapping.schema import Column, Table
 
 
 class Sort(Enum):
@@ -109,6 +110,19 @@ def of_mapping(mapping: Document) -> Iterator[Use]:
     if mapping.merge is not None:
         merge = mapping.merge
         yield from map(names.use, (*merge.match, *filter(None, merge.keep[1:]), *merge.review_if_different))
+
+
+def of_columns(ground: Ground) -> Iterator[tuple[Document, Table, Scope, Rule, Column]]:
+    """Every field of every mapping with the column that it fills, where the target has one that may be set."""
+    for mapping in ground.set.mappings.values():
+        table = ground.written(mapping)
+        if table is None:
+            continue
+        names = scope(mapping.source)
+        for name, rule in mapping.fields.items():
+            column = table.columns.get(name)
+            if column is not None and not column.generated:
+                yield mapping, table, names, rule, column
 
 
 def of_rule(rule: Rule, names: Scope, collect: Collect | None = None) -> Iterator[Use]:
