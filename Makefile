@@ -1,14 +1,14 @@
-# Four words: demo, test, lint, bench. Everything is installed into .venv; remove that folder to begin again.
+# Four words: demo, test, lint, bench (and bench-profile, to look closer). Everything is installed into .venv; remove that folder to begin again.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SIDE_BY_SIDE ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench bench-profile
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.core ## watch users move, embedded: nothing but Python is needed
 	$(BIN)/migrator demo
@@ -22,8 +22,11 @@ lint: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev ## measure, and print figure, limit and verdict
-	$(BIN)/python tests/benchmarks/bench.py
+bench: $(VENV)/.bench ## measure beside plain SQL and other tools; a part: make bench BENCH='--only P1 --users 20000'
+	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
+
+bench-profile: $(VENV)/.dev ## where the time of one batch goes (PROFILE='--legacy sqlite --target sqlite')
+	POLARS_MAX_THREADS=1 $(BIN)/python -m tests.benchmarks.batch_profile $(PROFILE)
 
 # A stamp per kind of installation, so that a second call starts at once; newer dependencies install again.
 $(VENV)/.core: pyproject.toml
@@ -34,4 +37,9 @@ $(VENV)/.core: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# What others bring is not needed to measure ourselves: without the extra their lines say "not installed".
+$(VENV)/.bench: $(VENV)/.dev
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
