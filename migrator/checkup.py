@@ -36,6 +36,7 @@ def examine(runtime: Runtime) -> list[Check]:
         ("target", _target),
         ("mappings", _mappings),
         ("schemas", _schemas),
+        ("throttle", _throttle),
         ("redis", _redis),
         ("snapshots", _snapshots),
         ("key", _key),
@@ -117,6 +118,26 @@ def _schemas(runtime: Runtime) -> Iterator[Check]:
         yield Check("schemas", "fail", said, "migrator mapping lint, then migrator plan revise")
     else:
         yield Check("schemas", "pass", f"both are what plan {plan.id} was approved against")
+
+
+def _throttle(runtime: Runtime) -> Iterator[Check]:
+    throttle = runtime.throttle
+    wanted = throttle.wanted(())
+    if not wanted and not throttle.queries:
+        said = "no limit is set" + (f"; batches wait while {throttle.flag} is there" if throttle.flag else "")
+        yield Check("throttle", "pass", said)
+        return
+    for found in throttle.measure(wanted):
+        if found.failed is not None:
+            remedy = "until it can be looked at, every wave waits"
+            yield Check("throttle", "fail", f"{found.of} cannot be looked at: {found.failed}", remedy)
+        else:
+            yield Check("throttle", "pass", found.sentence)
+    untold = throttle.untold()
+    if untold:
+        yield Check(
+            "throttle", "warn", f"nothing here tells {', '.join(untold)}", "name [throttle] replicas, or use sql"
+        )
 
 
 def _redis(runtime: Runtime) -> Iterator[Check]:

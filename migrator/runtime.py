@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from migrator.edges.databases.base import Database, Legacy
     from migrator.edges.keys import ProjectKey
     from migrator.edges.snapshots import Snapshots
+    from migrator.flows.desk import Desk
     from migrator.flows.parts import Parts
     from migrator.flows.planning import PlanOptions
+    from migrator.flows.throttling import Throttle
     from migrator.flows.tiering import TierOptions
     from migrator.settings import DatabaseSettings
     from migrator.store.control import Control
@@ -110,10 +112,18 @@ class Runtime:
         return Snapshots(self.settings.snapshots.path, self.key)
 
     @cached_property
+    def desk(self) -> Desk:
+        """What flows for support work with: neither legacy nor target."""
+        from migrator.flows.desk import Desk
+
+        return Desk(control=self.control, key=self.key)
+
+    @cached_property
     def parts(self) -> Parts:
         """What flows work with."""
-        from migrator.flows.notices import Templates
         from migrator.flows.parts import Limits, Parts, Telling
+        from migrator.flows.templates import Templates
+        from migrator.rollout.pace import Pace
 
         batches, notices = self.settings.batches, self.settings.notices
         return Parts(
@@ -132,6 +142,13 @@ class Runtime:
                 ring_again=batches.ring_again,
                 attempts=batches.attempts,
                 interruptions=batches.interruptions,
+                pace=Pace(
+                    target=batches.target.total_seconds(),
+                    smallest=batches.smallest,
+                    largest=batches.largest,
+                    memory=batches.memory,
+                    adaptive=batches.adaptive,
+                ),
             ),
             telling=Telling(
                 sender=notices.sender,
@@ -141,6 +158,27 @@ class Runtime:
                 events=notices.events,
                 templates=Templates(self.templates_folder()),
             ),
+        )
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        """What is watched while waves run, and above which limits they wait."""
+        from migrator.edges.databases.watching import watch
+        from migrator.flows.throttling import Query, Throttle
+        from migrator.rollout.throttle import Limits
+
+        said = self.settings.throttle
+        urls = {f"legacy.{name}": section.url for name, section in self.settings.sources.items()}
+        urls = (urls or {"legacy": self.settings.legacy.url}) | {"target": self.settings.target.url}
+        return Throttle(
+            watches={name: self._closing(watch(url, name)) for name, url in urls.items() if url},
+            replicas={
+                name: self._closing(watch(url, name, replica=True))
+                for name, url in ((f"replica {number}", url) for number, url in enumerate(said.replicas, start=1))
+            },
+            queries=[Query(name, one["query"], float(one["above"])) for name, one in said.sql.items()],
+            limits=Limits(said.max_lag, said.max_sessions, said.max_statement),
+            flag=said.flag,
         )
 
     @property
@@ -269,6 +307,10 @@ MORE = """
 # url = "postgresql://localhost/migrator"
 # [broker]                         # without it: a Redis of our own, started with `migrator run`
 # url = "redis://localhost:6379/0"
+# [throttle]                       # when no batch is handed out; without it nothing is looked at
+# max_lag = 5                      # seconds that a replica is behind
+# max_sessions = 40                # at work in legacy or target
+# flag = "stop"                    # while this file is there
 # [notices]                        # without it nobody is written to
 # sender = "smtp"
 # smtp = "smtp://localhost:25"

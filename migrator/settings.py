@@ -69,9 +69,14 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How batches are cut, leased and tried again."""
+    """How batches are cut, leased and tried again. `users` is the first size; while they run it goes by `target`."""
 
     users: int = 1000
+    adaptive: bool = True
+    target: timedelta = timedelta(seconds=15)  # that a batch should take
+    smallest: int = 10
+    largest: int = 5000
+    memory: int = 600  # megabytes that a worker should hold at most
     lease: timedelta = timedelta(seconds=60)
     grace: timedelta = timedelta(seconds=60)  # the reaper is silent for so long after its own start
     ring_again: timedelta = timedelta(seconds=60)  # a batch whose message was lost
@@ -116,6 +121,18 @@ class ScheduleSettings:
 
     windows: tuple[str, ...] = ()
     timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSettings:
+    """When no batch is handed out: above any one of these limits, or while the flag is there."""
+
+    max_lag: float | None = None  # seconds that a replica is behind
+    max_sessions: int | None = None  # at work in legacy or target, ours among them
+    max_statement: float | None = None  # seconds that somebody else's transaction runs
+    replicas: tuple[str, ...] = ()  # URLs
+    sql: Mapping[str, Any] = field(default_factory=dict)  # database -> {query, above}
+    flag: Path | None = None  # a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +182,7 @@ class Settings:
     tiers: TierSettings = field(default_factory=TierSettings)
     gates: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     notices: NoticeSettings = NoticeSettings()
     support: SupportSettings = SupportSettings()
     security: SecuritySettings = field(default_factory=SecuritySettings)
@@ -187,11 +205,18 @@ CHOICES = {
 #: Below these nothing would ever be moved.
 LEAST: dict[tuple[str, str], Any] = {
     ("batches", "users"): 1,
+    ("batches", "smallest"): 1,
+    ("batches", "memory"): 100,
+    ("batches", "target"): timedelta(seconds=1),
     ("batches", "attempts"): 1,
     ("batches", "interruptions"): 1,
     ("batches", "lease"): timedelta(seconds=5),
     ("batches", "ring_again"): timedelta(seconds=1),
 }
+#: Above these a batch would be taken for one that hangs.
+MOST: dict[tuple[str, str], timedelta] = {("batches", "target"): timedelta(seconds=100)}
+#: What runs in other people's databases is written where it can be reviewed.
+ONLY_IN_FILE = (("throttle", "sql"),)
 
 
 #: Shares that a proof is made of: with 0 or 1 nothing can be proved.
@@ -227,6 +252,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     sources = _sources(document, environment, path, problems)
     sections = {name: _section(name, kind, document, environment, path, problems) for name, kind in SECTIONS.items()}
     problems += _unknown(path, "section", document, SECTIONS)
+    problems += _at_odds(path, sections, sources)
     if problems:
         raise SettingWrong(*problems)
     return Settings(root=path.parent, file=path, sources=sources, **sections)
@@ -271,6 +297,9 @@ def _section(
             else (given.get(key), f"{path}: [{name}] {key}")
         )
         if raw is None:
+            continue
+        if variable in environment and (name, key) in ONLY_IN_FILE:
+            problems.append(f"{variable}: write it into {path}: [{name}] {key}; it is not taken from the environment")
             continue
         try:
             values[item.name] = _convert(raw, hints[item.name], path.parent)
@@ -361,6 +390,26 @@ def _whole(raw: Any) -> int:
     return number
 
 
+def _seconds(raw: Any) -> float:
+    if isinstance(raw, str):
+        try:
+            return duration(raw).total_seconds()
+        except ValueError:
+            raw = float(raw) if re.fullmatch(r"\d+(\.\d+)?", raw.strip()) else raw
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise TypeError(f'must be seconds, such as 5, 0.5 or "5s", not {raw!r}')
+    if not raw > 0:
+        raise ValueError(f"must be above 0, not {raw}")
+    return float(raw)
+
+
+def _bool(raw: Any) -> bool:
+    said = {"true": True, "false": False}.get(raw.lower(), raw) if isinstance(raw, str) else raw
+    if not isinstance(said, bool):
+        raise TypeError(f"must be true or false, not {raw!r}")
+    return said
+
+
 def _share(raw: Any) -> float:
     number = float(raw)
     if not 0 <= number <= 1:
@@ -391,8 +440,12 @@ def _convert(raw: Any, hint: Any, root: Path) -> Any:
         str: lambda value: _anchor_url(_text(value), root),
         str | None: lambda value: _anchor_url(_text(value), root),
         Path: lambda value: _path(value, root),
+        Path | None: lambda value: _path(value, root),
+        bool: _bool,
         int: _whole,
+        int | None: _whole,
         float: _share,
+        float | None: _seconds,
         timedelta: lambda value: duration(_text(value)),
         tuple[str, ...]: lambda value: _list(value, _text),
         tuple[int, ...]: lambda value: _list(value, _whole),
@@ -408,9 +461,29 @@ def _check(section: str, key: str, value: Any) -> None:
     least = LEAST.get((section, key))
     if least is not None and value < least:
         raise ValueError(f"must be at least {least if isinstance(least, int) else f'{least.seconds}s'}")
+    most = MOST.get((section, key))
+    if most is not None and value > most:
+        raise ValueError(f"must be at most {most.seconds}s")
     bounds = BETWEEN.get((section, key))
     if bounds and not bounds[0] < value < bounds[1]:
         raise ValueError(f"must be above {bounds[0]:g} and below {bounds[1]:g}, not {value:g}")
+
+
+def _at_odds(path: Path, sections: Mapping[str, Any], sources: Mapping[str, DatabaseSettings]) -> list[str]:
+    """Mistakes that show only where several keys are looked at together."""
+    batches, throttle = sections["batches"], sections["throttle"]
+    problems = []
+    if batches.smallest > batches.largest:
+        problems.append(f"{path}: [batches] smallest ({batches.smallest}) is above largest ({batches.largest})")
+    known = [*(f"legacy.{name}" for name in sources), *([] if sources else ["legacy"]), "target"]
+    for name, said in throttle.sql.items():
+        where = f"{path}: [throttle] sql"
+        if name not in known:
+            problems.append(f'{where}: there is no database "{name}"; known are {", ".join(known)}')
+        wrong = not isinstance(said, dict) or set(said) != {"query", "above"} or not isinstance(said["query"], str)
+        if wrong or isinstance(said["above"], bool) or not isinstance(said["above"], int | float):
+            problems.append(f'{where}: {name} must be such as {{ query = "…", above = 100 }}')
+    return problems
 
 
 def _unknown(path: Path, noun: str, given: Mapping[str, Any], known: Any) -> list[str]:

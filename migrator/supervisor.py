@@ -65,7 +65,9 @@ class Supervisor:
         self._start_celery()
         parts = self.runtime.parts
         self.queue = Queue(self.broker)
-        self.dispatcher = Dispatcher(parts, self.queue, self.id, parts.now(), window_open=_windows(self.runtime))
+        self.dispatcher = Dispatcher(
+            parts, self.queue, self.id, parts.now(), _windows(self.runtime), self.runtime.throttle
+        )
 
     def tick(self) -> None:
         """Restart what died, say that we live, let the dispatcher do what is due. An outage is waited out."""

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one per child; the children are the parallelism
 
 from celery import Celery
+from celery.signals import worker_process_init
 from kombu.entity import Queue
 
 from migrator import settings
@@ -67,3 +68,10 @@ app.conf.update(
     task_create_missing_queues=False,
     task_queues=[Queue(name) for name in ("mig.batch", "mig.verify", "mig.notify", "mig.ctl")],  # type: ignore[no-untyped-call]
 )
+
+
+@worker_process_init.connect
+def _warm_up(**_: object) -> None:
+    """Only the children do the work: what they need is loaded before the first message comes, and not by their parent."""
+    from migrator.flows import batches, verify  # noqa: F401
+    from migrator.runtime import Runtime  # noqa: F401

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from migrator.flows import batches
 from tasks.app import app
 from tasks.project import owner, runtime
 
@@ -10,4 +9,6 @@ from tasks.project import owner, runtime
 @app.task(name="tasks.batches.move")
 def move(batch_id: int, dispatch_no: int) -> None:
     """Two integers in, nothing out; a message too many does nothing."""
+    from migrator.flows import batches
+
     batches.move(runtime().parts, batch_id, dispatch_no, owner())

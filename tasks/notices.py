@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from migrator.flows import notices
 from tasks.app import app
 from tasks.project import runtime
 
@@ -12,5 +11,7 @@ AT_ONCE = 200
 @app.task(name="tasks.notices.deliver")
 def deliver() -> None:
     """Nothing in, nothing out."""
+    from migrator.flows import notices
+
     project = runtime()
     notices.deliver(project.parts, project.sender(), AT_ONCE)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
+from typing import TYPE_CHECKING
 
-from migrator import settings
-from migrator.runtime import Runtime
+if TYPE_CHECKING:
+    from migrator.runtime import Runtime
 
 
 @cache
 def runtime() -> Runtime:
     """This process's runtime; the settings file is named by the environment."""
+    from migrator import settings
+    from migrator.runtime import Runtime
+
     return Runtime(settings.load())
 
 

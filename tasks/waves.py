@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from migrator.flows import verify
 from tasks.app import app
 from tasks.project import owner, runtime
 
@@ -10,4 +9,6 @@ from tasks.project import owner, runtime
 @app.task(name="tasks.waves.check", time_limit=86_400)  # a whole wave; its lease, not its length, tells if it lives
 def check(wave_id: int) -> None:
     """One integer in, nothing out; the result is in the control database."""
+    from migrator.flows import verify
+
     verify.check_wave(runtime().parts, wave_id, owner())

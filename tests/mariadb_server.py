@@ -23,9 +23,10 @@ DATABASE = "create database {} character set utf8mb4 collate utf8mb4_general_ci"
 
 
 class MariadbServer:
-    """Start on entering, stop on leaving; `url()` makes a new empty database."""
+    """Start on entering, stop on leaving; `url()` makes a new empty database. *durable*: as in real life, with fsync."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self._account = _unprivileged()
         self._folder = Path(tempfile.mkdtemp(prefix="maria"))  # short: a socket's path may have 107 characters
         self._socket = self._folder / "socket"
@@ -50,6 +51,11 @@ class MariadbServer:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
 
     def url(self) -> str:
         """Make a new database and give its URL."""
@@ -78,11 +84,10 @@ class MariadbServer:
             f"socket={self._socket}",
             f"pid-file={self._folder / 'pid'}",
             "skip-networking",
-            "innodb-flush-log-at-trx-commit=0",
-            "innodb-doublewrite=0",
-            "innodb-buffer-pool-size=64M",
             "performance-schema=0",
         ]
+        if not self._durable:
+            settings += ["innodb-flush-log-at-trx-commit=0", "innodb-doublewrite=0", "innodb-buffer-pool-size=64M"]
         words = [_binary("mariadbd", "mysqld"), "--no-defaults", *(f"--{setting}" for setting in settings)]
         log = (self._folder / "log").open("wb")
         self._process = subprocess.Popen(words, user=self._account, stdout=log, stderr=log, cwd=self._folder)

@@ -25,9 +25,10 @@ class NoServer(Exception):
 
 
 class PostgresqlServer:
-    """Start on entering, stop on leaving; `url()` makes a new empty database."""
+    """Start on entering, stop on leaving; `url()` makes a new empty database. *durable*: as in real life, with fsync."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self._account = _unprivileged()
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path may have 107 characters
         self._numbers = count(1)
@@ -53,6 +54,11 @@ class PostgresqlServer:
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The first process, whose children are the others."""
+        return self._process.pid
+
     def url(self) -> str:
         """Make a new database and give its URL."""
         name = f"test_{next(self._numbers)}"
@@ -70,7 +76,8 @@ class PostgresqlServer:
             raise NoServer(f"initdb failed: {done.stderr.strip()}")
 
     def _start(self) -> None:
-        settings = ["listen_addresses=", f"unix_socket_directories={self._folder}", "fsync=off", "max_connections=60"]
+        settings = ["listen_addresses=", f"unix_socket_directories={self._folder}", "max_connections=60"]
+        settings += [] if self._durable else ["fsync=off"]
         words = ["postgres", "-D", str(self._folder / "data"), *(word for each in settings for word in ("-c", each))]
         log = (self._folder / "log").open("wb")
         self._process = subprocess.Popen(

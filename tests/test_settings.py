@@ -87,10 +87,15 @@ def test_every_key_of_every_section_can_be_set_by_the_environment(tmp_path: Path
     examples = {
         "Mapping": "{ fixed = 7 }", "tuple": "7", "int": "7", "float": "0.5", "timedelta": "7m", "Path": "x", "str": "whole",
     }  # fmt: skip
-    chosen = {"cutover": "immediate", "on_stop": "rollback_wave", "sender": "smtp"}
+    chosen = {
+        "cutover": "immediate", "on_stop": "rollback_wave", "sender": "smtp",
+        "adaptive": "false", "largest": "7000", "memory": "700", "target": "7s",
+    }  # fmt: skip
     for name, kind in settings.SECTIONS.items():
         for item in dataclasses.fields(kind):
             key = item.name.rstrip("_")
+            if (name, key) in settings.ONLY_IN_FILE:
+                continue
             text = chosen.get(key) or next(text for word, text in examples.items() if word in str(item.type))
 
             found = loaded(tmp_path, "", **{f"MIGRATOR_{name}_{key}".upper(): text})
@@ -240,3 +245,49 @@ def test_every_mistake_in_named_databases_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["max_failed = 0", "max_failed = 1.0", "alpha = 0", "stop_alpha = 1"])
 def test_a_share_with_which_nothing_can_be_proved_is_refused(tmp_path: Path, line: str) -> None:
     assert f"[gates] {line.partition(' ')[0]}: must be above 0 and below" in problems(tmp_path, f"[gates]\n{line}\n")
+
+
+def test_what_is_run_in_other_databases_is_only_taken_from_the_file(tmp_path: Path) -> None:
+    query = '[throttle]\nsql = { target = { query = "select count(*) from jobs", above = 100 } }'
+
+    assert loaded(tmp_path, query).throttle.sql["target"]["above"] == 100
+    assert "it is not taken from the environment" in problems(tmp_path, "", MIGRATOR_THROTTLE_SQL="{ target = 1 }")
+
+
+def test_limits_of_the_throttle_are_seconds_or_counts(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, '[throttle]\nmax_lag = 0.5\nmax_sessions = 40\nflag = "stop"', MIGRATOR_THROTTLE_MAX_STATEMENT="90s"
+    ).throttle
+
+    assert (found.max_lag, found.max_sessions, found.max_statement) == (0.5, 40, 90.0)
+    assert found.flag == tmp_path / "stop"
+
+
+def test_mistakes_in_batches_and_throttle_are_told_at_once(tmp_path: Path) -> None:
+    told = problems(
+        tmp_path,
+        """
+        [legacy.shop]
+        url = "sqlite:///shop.db"
+        [batches]
+        smallest = 50
+        largest = 20
+        target = "10m"
+        adaptive = "perhaps"
+        [throttle]
+        max_lag = "soon"
+        max_statement = 0
+        sql = { legacy = { query = "select 1", above = 1 }, target = { query = "select 1" } }
+        """,
+    )
+
+    for part in (
+        "[batches] target: must be at most 100s",
+        "[batches] adaptive: must be true or false, not 'perhaps'",
+        "[throttle] max_lag: must be seconds, such as 5, 0.5 or \"5s\", not 'soon'",
+        "[throttle] max_statement: must be above 0, not 0",
+        "[batches] smallest (50) is above largest (20)",
+        '[throttle] sql: there is no database "legacy"; known are legacy.shop, target',
+        "[throttle] sql: target must be such as",
+    ):
+        assert part in told

@@ -123,3 +123,13 @@ def waves(found: Sequence[dict[str, Any]]) -> None:
         ],
         right=(0, 3, 4, 5, 6, 7, 8),
     )
+
+
+def pace(wave: dict[str, Any]) -> None:
+    """How a wave is handed out: the size of its next batch, what was set for it, and why it waits."""
+    if wave["batch_size"] and wave["status"] == "running":
+        say(f"the next batch holds {wave['batch_size']} {wave['units']}")
+    for what, value in wave["orders"].items():
+        say(f"set for this wave: {what.replace('_', '-')} {value}")
+    if wave["waiting"]:
+        say(wave["waiting"]["sentence"])

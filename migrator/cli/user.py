@@ -24,7 +24,7 @@ def show_(user: Who, json: Json = False) -> None:
     from migrator.flows import support
 
     with runtime.connect() as rt:
-        found = support.show(rt.parts, user)
+        found = support.show(rt.desk, user)
     show.result(found, as_json=json, text=lambda: _print(found))
 
 
@@ -40,7 +40,7 @@ def find(text: Annotated[str, typer.Argument(help="A key or an e-mail address.")
     from migrator.flows import support
 
     with runtime.connect() as rt:
-        found = support.find(rt.parts, text)
+        found = support.find(rt.desk, text)
     if not found and not json:
         raise NotFound("nobody in the plan has this key or address")
     show.result(

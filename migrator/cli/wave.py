@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from migrator.store.waves import Wave
 
 app = typer.Typer(help="Start, watch, pause, hold, cancel, approve and cut over waves.", no_args_is_help=True)
+WHAT = ("batch-size", "workers", "max-lag", "max-sessions", "max-statement", "throttle")
 Name = Annotated[str, typer.Argument(help="The wave's name or number.", metavar="WAVE")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the journal.")]
 
@@ -48,6 +49,7 @@ def show_(wave: Name, json: Json = False) -> None:
 
     def text() -> None:
         show.waves([found])
+        show.pace(found)
         for finding in found["findings"]:
             show.say(f"{finding['outcome']:>5}  {finding['check']}: {finding['sentence']}")
         show.table(
@@ -139,6 +141,42 @@ def approve(wave: Name, reason: Reason, yes: Yes = False, json: Json = False) ->
     _order(wave, lambda parts, name: waves.override(parts, name, reason), json=json)
 
 
+@app.command("set")
+def set_(
+    wave: Name,
+    what: Annotated[str, typer.Argument(help=f"One of {', '.join(WHAT)}.", metavar="WHAT")],
+    value: Annotated[
+        str, typer.Argument(help="A number, or `default` for what the settings say; of throttle: on, off.")
+    ],
+    json: Json = False,
+) -> None:
+    """
+    Change how a wave runs, while it runs: batch-size, workers, max-lag, max-sessions, max-statement, throttle.
+
+    batch-size: users per batch, no longer adapted. workers: batches under way at once. max-lag, max-statement: seconds.
+    throttle on: hand out nothing more until throttle off.
+
+    Example: migrator wave set core-rest max-lag 2
+    """
+    from dataclasses import asdict
+
+    from migrator import runtime
+    from migrator.flows import orders
+
+    with runtime.connect() as rt:
+        given = orders.give(rt.parts, rt.throttle, wave, what, value)
+
+    def text() -> None:
+        if given.value is None:
+            show.say(f"wave {given.wave}: {what} is {'off' if what == 'throttle' else 'as the settings say'} again")
+        else:
+            show.say(f"wave {given.wave}: {what} is {'on' if what == 'throttle' else given.value} from now on")
+        if given.remark:
+            show.say(f"remark: {given.remark}")
+
+    show.result(asdict(given), as_json=json, text=text)
+
+
 @app.command()
 def retry(
     wave: Annotated[str, typer.Argument(help="The wave's name or number, or `all`.", metavar="WAVE")],
@@ -204,7 +242,10 @@ def watch(
         while True:
             found = overview.wave_detail(rt.parts, wave)
             done = sum(found[name] for name in ("moved", "held", "failed", "excluded", "rolled_back"))
-            bars.update(bar, total=found["users"], completed=done, description=f"{found['name']} {found['status']}")
+            words = f"{found['name']} {found['status']}" + (
+                f" ({waits['sentence']})" if (waits := found["waiting"]) else ""
+            )
+            bars.update(bar, total=found["users"], completed=done, description=words)
             if found["status"] in (*wave_flows.ENDED, Status.HELD, Status.PAUSED, Status.APPROVED, Status.DRAFT):
                 break
             time.sleep(every)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrator.runtime import Runtime
     from migrator.supervisor import Supervisor
 
-PAUSE = 0.1  # seconds between looks
+PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between looks: the workers need the cores more than we do
 Slots = Annotated[int, typer.Option("--workers", "-w", min=1, help="Batches beside each other on this machine.")]
 
 
@@ -100,10 +100,11 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
     from migrator.flows import waves as wave_flows
 
     told: set[str] = set()
+    now, pause = None, PAUSE
     with _watching(quiet=quiet) as told_of:
         while True:
             try:
-                now = campaign.look(rt.parts)
+                now = campaign.look(rt.parts, now)
             except (Unreachable, Transient):  # the control database is away: wait until it is back
                 supervisor.patient(working, PAUSE, told)
                 continue
@@ -113,7 +114,8 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
                 wave_flows.start(rt.parts, now.wave.name)
             elif now.situation is not campaign.Situation.WORKING:
                 return now
-            supervisor.patient(working, PAUSE, told)
+            supervisor.patient(working, pause, told)
+            pause = PAUSE if working.dispatcher.rang else min(1.5 * pause, LONGEST_PAUSE)
 
 
 @contextmanager
@@ -132,7 +134,8 @@ def _watching(*, quiet: bool) -> Iterator[Any]:
             seen.update(wave=now.wave.id, name=now.wave.name, status=None, at=time.monotonic(), units=now.wave.units)
             seen["bar"] = bars.add_task(now.wave.name, total=now.wave.users)
         seen["settled"], seen["users"] = now.settled, now.wave.users
-        words = f"{now.wave.name} {now.wave.status}" + (f" (waiting: {now.trouble})" if now.trouble else "")
+        held_back = now.waits["sentence"] if now.waits else f"waiting: {now.trouble}" if now.trouble else None
+        words = f"{now.wave.name} {now.wave.status}" + (f" ({held_back})" if held_back else "")
         bars.update(seen["bar"], completed=now.settled, description=words)
         if now.trouble and now.trouble != seen.get("trouble") and not quiet:
             print(f"wave {now.wave.name} waits: {now.trouble}", file=sys.stderr)
@@ -167,6 +170,7 @@ def _say_status(found: dict[str, Any], *, waves: bool = False) -> None:
         show.waves(found["waves"])
     show.say(
         f"plan {found['plan']['id']} is {found['plan']['status']}: {_counted(found['users'], 'users')}",
+        *(f"wave {wave['name']} is {wave['waiting']['sentence']}" for wave in found["waves"] if wave["waiting"]),
         *([_counted(found["nobody"], "rows that belong to no user")] if any(found["nobody"].values()) else []),
         *([f"{found['cases']['open']} review cases are open"] if found["cases"]["open"] else []),
         f"next: {found['next']}",

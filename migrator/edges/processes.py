@@ -31,6 +31,11 @@ class Known:
             return False
 
 
+def memory() -> int:
+    """How many megabytes this process holds now."""
+    return int(psutil.Process().memory_info().rss // 1_000_000)
+
+
 def remember(process: subprocess.Popen[bytes], name: str, note: str = "") -> Known:
     """What to keep of a child."""
     return Known(name, process.pid, psutil.Process(process.pid).create_time(), note)

@@ -19,7 +19,7 @@ from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
 from migrator.errors import Aborted, DatabaseRefused, Fenced, InDoubt, MigratorError, Transient, Unreachable
 from migrator.flows import heartbeat, outlook, reading, recording, standing, writing
-from migrator.flows.kept import KeptBatch, rows_of
+from migrator.flows.kept import KeptBatch
 from migrator.flows.parts import Parts
 from migrator.logs import where
 from migrator.mapping import cleaning, compare
@@ -69,9 +69,12 @@ def claim(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> W
     """Take the batch and its users; None when it is not to be had or its wave does not run."""
     with parts.control.write() as db:
         batch = batches.get(db, batch_id)
-        # held until we commit: who pauses the wave sees our lease, or we see the pause
-        if batch is None or waves.get(db, batch.wave_id, stays=True).status is not states.Wave.RUNNING:
+        if batch is None:
             return None
+        # held until we commit: who pauses the wave sees our lease, or we see the pause
+        wave = waves.get(db, batch.wave_id, stays=True)
+        if wave.status is not states.Wave.RUNNING or wave.waiting:
+            return None  # while it waits nothing is begun, whatever was rung for before
         return _take(parts, db, batch_id, dispatch_no, owner)
 
 
@@ -104,7 +107,7 @@ def _take(parts: Parts, db: sa.Connection, batch_id: int, dispatch_no: int | Non
         return None
     wave = waves.get(db, claimed.wave_id)
     open_ = (states.User.PLANNED, states.User.MOVING)
-    keys = tuple(user.user_key for user in users.of_batch(db, batch_id, open_))
+    keys = tuple(users.of_batch(db, batch_id, open_))
     users.move(db, wave.plan_id, keys, open_, states.User.MOVING, parts.now(), home="moving")
     return Work(claimed, wave, plans.get(db, wave.plan_id), keys)
 
@@ -173,7 +176,7 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
     hashed = _hashes(parts, set_, kept, decided)
     taken = writing.write(
         parts, set_, claim_, dict(decided.rows), hashed, kept.before, kept.left, pulse,
-        last_look=lambda: reading.require_unchanged(parts, set_, context, kept.read_hashes, there, mark),
+        last_look=lambda: reading.require_unchanged(parts, set_, context, kept.read_hashes, there, read.asked, mark),
     )  # fmt: skip
     recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
 
@@ -256,10 +259,10 @@ def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) ->
     movers = [key for key in kept.users if key not in decided.held]
     rows = {
         name: (
-            standing.blanked(rows_of(decided, name, kept.keys[name]), kept.left.get(name)),
+            standing.blanked(one, kept.left.get(name)),
             set_.mappings[name].target.table,
         )
-        for name in decided.rows
+        for name, one in decided.rows.items()
     }
     written = written_hashes(parts, rows)
     return pl.DataFrame(

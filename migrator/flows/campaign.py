@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
 
 from migrator.errors import Refused
+from migrator.flows import throttling
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import User, Wave
@@ -30,13 +34,20 @@ class Now:
     wave: waves.Wave | None
     settled: int = 0  # users of the wave with an outcome
     trouble: str | None = None  # why a batch waits
+    waits: dict[str, Any] | None = None  # why no batch is handed out
+    batches: dict[str, int] = field(default_factory=dict)  # of the wave, by status
 
 
 SETTLED = ("moved", "held", "failed", "excluded", "rolled_back")
 
 
-def look(parts: Parts) -> Now:
-    """See what is going on in the current plan."""
+def look(parts: Parts, before: Now | None = None) -> Now:
+    """
+    See what is going on in the current plan.
+
+    Args:
+        before: What was seen last: users are only counted again once a batch has ended since.
+    """
     with parts.control.read() as db:
         plan = plans.require(db)
         if plan.status != "approved":
@@ -47,14 +58,29 @@ def look(parts: Parts) -> Now:
             return Now(Situation.HELD, held)
         active = next((wave for wave in found if wave.status in wave_flows.ACTIVE), None)
         if active:
-            by_itself = wave_flows.undoes_itself(db, active)
-            paused = active.status in (Wave.PAUSED, Wave.ROLLING_BACK) and not by_itself
-            numbers = measures.wave_numbers(db, active.id)
-            trouble = next((one.error for one in batches.of_wave(db, active.id) if one.error and one.not_before), None)
-            done = sum(getattr(numbers, name) for name in SETTLED)
-            return Now(Situation.PAUSED if paused else Situation.WORKING, active, done, trouble)
+            return _active(db, active, before)
         waiting = next((wave for wave in found if wave.status is Wave.APPROVED), None)
         return Now(Situation.NEXT, waiting) if waiting else Now(Situation.DONE, None)
+
+
+def _active(db: sa.Connection, wave: waves.Wave, before: Now | None) -> Now:
+    by_itself = wave_flows.undoes_itself(db, wave)
+    paused = wave.status in (Wave.PAUSED, Wave.ROLLING_BACK) and not by_itself
+    open_ = batches.of_wave(db, wave.id, wave_flows.OPEN_BATCH)
+    counted = batches.counts(db, [wave.id]).get(wave.id, {})
+    if before and before.wave and before.wave.id == wave.id and before.batches == counted:
+        settled = before.settled
+    else:
+        numbers = measures.wave_numbers(db, wave.id)
+        settled = sum(getattr(numbers, name) for name in SETTLED)
+    return Now(
+        Situation.PAUSED if paused else Situation.WORKING,
+        wave,
+        settled,
+        trouble=next((one.error for one in open_ if one.error and one.not_before), None),
+        waits=throttling.waits(wave),
+        batches=counted,
+    )
 
 
 def _stands(plan: plans.Plan, wave: waves.Wave) -> bool:

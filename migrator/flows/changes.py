@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from migrator.flows import review, standing, writing
+from migrator.flows import case_view, standing, writing
 from migrator.flows.parts import Parts
 from migrator.mapping import compare, secrecy
 from migrator.mapping.model import Mapping, MappingSet
@@ -106,4 +106,4 @@ def covered(value: str | None, *, secret: bool, sensitive: bool, reveal: bool) -
         return value
     if secret:
         return SECRET
-    return value if reveal else review.masked(value)
+    return value if reveal else case_view.masked(value)

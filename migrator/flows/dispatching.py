@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from migrator.edges.queue import BATCH, CHECK, DELIVER
 from migrator.errors import MigratorError, Transient, Unreachable
-from migrator.flows import rollbacks
+from migrator.flows import rollbacks, throttling
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import Batch, User, Wave
+from migrator.rollout.throttle import Reason
 from migrator.store import batches, journal, leases, outbox, users, waves
 from migrator.store.control import clock
 
@@ -40,10 +41,12 @@ class Dispatcher:
     bell: Bell
     owner: str
     started_at: datetime
+    window_open: Callable[[datetime], bool] = lambda now: True
+    throttle: throttling.Throttle = field(default_factory=throttling.Throttle)
     reaped_at: datetime | None = None
     silent_until: datetime | None = None
-    window_open: Callable[[datetime], bool] = lambda now: True
     unreachable: int = field(default=0)
+    rang: bool = False  # whether something was due at the last tick
     seen: dict[int, dict[str, int]] = field(default_factory=dict)  # by wave: ended batches the breaker has looked at
 
     def tick(self) -> bool:
@@ -56,7 +59,10 @@ class Dispatcher:
             for wave in waves.in_status(db, (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING, Wave.CHECKING)):
                 wave_flows.tick(self.parts, db, wave, self.seen)
         self._undo_stopped()
-        self._ring_all(self._due())
+        self._throttle()
+        due = self._due()
+        self.rang = bool(due)
+        self._ring_all(due)
         return True
 
     def outage(self) -> None:
@@ -80,10 +86,31 @@ class Dispatcher:
         wave = waves.get(db, batch.wave_id)
         if not batches.reap(db, batch):
             return
-        keys = [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))]
+        keys = users.of_batch(db, batch.id, (User.MOVING,))
         users.move(db, wave.plan_id, keys, (User.MOVING,), User.PLANNED, now, home="legacy")
         journal.add(db, now, "dispatcher", "expire", "batch", batch.id, interruptions=batch.interruptions + 1)
         log.warning("batch %s: its worker was lost", batch.id)
+
+    def _throttle(self) -> None:
+        """Look how busy the databases are, outside of any transaction, and let running waves wait or go on."""
+        with self.parts.control.read() as db:
+            active = waves.in_status(db, wave_flows.ACTIVE)
+        running = [wave for wave in active if wave.status is Wave.RUNNING]
+        measured = self.throttle.look(self.parts.now(), running) if running else []
+        for wave in active:
+            reasons = self.throttle.reasons(wave, measured) if wave in running else []
+            if throttling.differs(wave, reasons):
+                with self.parts.control.write() as db:
+                    throttling.settle(db, waves.get(db, wave.id), reasons, self.parts.now())
+                self._tell(wave, reasons)
+
+    def _tell(self, wave: waves.Wave, reasons: Sequence[Reason]) -> None:
+        """One line when a wave begins to wait, for other reasons, or goes on; not for each new number."""
+        before = {(one["signal"], one["of"]) for one in (wave.waiting or {}).get("reasons", [])}
+        if not reasons:
+            log.warning("wave %s goes on", wave.name)
+        elif {(one.signal, one.of) for one in reasons} != before:
+            log.warning("wave %s waits: %s", wave.name, "; ".join(one.sentence for one in reasons))
 
     def _due(self) -> list[tuple[str, tuple[int, ...]]]:
         """What to ring for now; counted up in the control database before anything is sent."""
@@ -103,26 +130,39 @@ class Dispatcher:
 
     def _batches(self, db: sa.Connection, wave: waves.Wave, now: datetime, slots: int) -> list[tuple[int, int]]:
         """(batch, dispatch number) of those to ring for: at most twice the slots under way, the ramp one by one."""
-        if not self.window_open(now):
+        if wave.waiting or not self.window_open(now):
             return []
         mine = batches.of_wave(db, wave.id, (Batch.READY, Batch.RUNNING))
         ramp = [batch for batch in mine if batch.ramp]
-        candidates = ramp[:1] if ramp else mine
+        room = self._room(wave, mine, now, slots)
+        waiting = self._waiting(ramp[:1] if ramp else mine, now)
+        if not ramp and wave_flows.cut_next(self.parts, db, wave, room - len(waiting)):
+            mine = batches.of_wave(db, wave.id, (Batch.READY, Batch.RUNNING))
+            waiting = self._waiting(mine, now)
+        rung = [(batch.id, batches.ring(db, batch)) for batch in waiting[:room]]
+        return [(batch_id, number) for batch_id, number in rung if number is not None]
+
+    def _waiting(self, candidates: Sequence[batches.Batch], now: datetime) -> list[batches.Batch]:
+        """Those that may be rung for now."""
         rung_again = now - self.parts.limits.ring_again
-        waiting = [
+        return [
             batch
             for batch in candidates
             if batch.status is Batch.READY
             and (batch.not_before is None or batch.not_before <= now)
             and (batch.rung_at is None or batch.rung_at <= rung_again)
         ]
+
+    def _room(self, wave: waves.Wave, mine: Sequence[batches.Batch], now: datetime, slots: int) -> int:
+        """How many more may be under way: running, or rung for and not taken yet."""
+        rung_again = now - self.parts.limits.ring_again
         under_way = sum(
             batch.status is Batch.RUNNING or (batch.rung_at is not None and batch.rung_at > rung_again)
             for batch in mine
         )
-        room = max(0, 2 * max(slots, 1) - under_way)
-        rung = [(batch.id, batches.ring(db, batch)) for batch in waiting[:room]]
-        return [(batch_id, number) for batch_id, number in rung if number is not None]
+        allowed = 2 * max(slots, 1)
+        ordered = (wave.orders or {}).get("workers")
+        return max(0, (allowed if ordered is None else min(allowed, int(ordered))) - under_way)
 
     def _wants_check(self, db: sa.Connection, wave: waves.Wave, now: datetime) -> bool:
         if wave_flows.checked(db, wave) or leases.held(db, f"check:{wave.id}"):

@@ -23,7 +23,7 @@ from migrator.rollout.states import User
 from migrator.store import cases, plans, users
 from migrator.store.cases import Case
 
-CHUNK = 5000  # users read at once
+CHUNK = 50_000  # users read at once
 RULE = "merge_duplicates"
 MERGE, APART = "merge", "apart"  # what a person may decide, as it is stored
 TO_MOVE = (User.PLANNED, User.HELD, User.FAILED, User.ROLLED_BACK)

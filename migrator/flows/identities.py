@@ -63,13 +63,6 @@ def opened(parts: Parts, plan_id: int, set_: MappingSet, found: Identity, out: C
     return [_case(parts, plan_id, set_, doubt) for doubt in _doubts(found, out)]
 
 
-def stored(plan_id: int, found: Identity) -> list[dict[str, Any]]:
-    """The records as the control database keeps them; none where there is one source."""
-    if found.records is None:
-        return []
-    return [{"plan_id": plan_id, **row} for row in found.records.drop("excluded").iter_rows(named=True)]
-
-
 def of(parts: Parts, plan_id: int, user_keys: Sequence[str]) -> pl.DataFrame:
     """The records of some users of a plan, as a batch needs them."""
     with parts.control.read() as db:

@@ -17,7 +17,7 @@ from migrator.mapping.cleaning import CLEANED
 from migrator.mapping.groups import closed
 from migrator.mapping.model import MappingSet, Number
 from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
-from migrator.mapping.schema import Table
+from migrator.mapping.schema import Kind, Table
 from migrator.store import effects
 
 COUNTED = ("read", "filtered", "expanded", "folded")
@@ -66,6 +66,7 @@ class KeptBatch:
             "users": list(self.users),
             "held": list(self.held),
             "counts": {name: {part: getattr(rows, part) for part in COUNTED} for name, rows in self.sources.items()},
+            "kinds": {name: dict(rows.kinds) for name, rows in self.sources.items() if rows.kinds},
             "overrides": [asdict(one) for one in self.overrides],
             "books": {name: asdict(book) for name, book in self.books.items()},
             "read_hashes": self.read_hashes,
@@ -97,7 +98,12 @@ class KeptBatch:
             users=tuple(manifest["users"]),
             held=tuple(manifest["held"]),
             sources={
-                name: SourceRows(frame=frames[f"source/{name}"], findings=frames[f"shaped/{name}"], **counts)
+                name: SourceRows(
+                    frame=frames[f"source/{name}"],
+                    findings=frames[f"shaped/{name}"],
+                    kinds={column: Kind(kind) for column, kind in manifest.get("kinds", {}).get(name, {}).items()},
+                    **counts,
+                )
                 for name, counts in manifest["counts"].items()
             },
             references=_under(frames, "reference"),
@@ -186,6 +192,7 @@ def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
     if _skipped_what_was_there(one, set_) or _skipped_what_was_there(other, set_):
         return False
     same = (one.plan_id, one.as_of, one.columns) == (other.plan_id, other.as_of, other.columns)
+    same = same and all(one.sources[name].kinds == other.sources[name].kinds for name in one.sources)
     frames, others = one.frames(), other.frames()
     return (
         same
@@ -220,6 +227,7 @@ def together(batches: Sequence[KeptBatch]) -> KeptBatch:
             name: SourceRows(
                 frame=stacked[f"source/{name}"],
                 findings=stacked[f"shaped/{name}"],
+                kinds=first.sources[name].kinds,
                 **{part: sum(getattr(one.sources[name], part) for one in batches) for part in COUNTED},
             )
             for name in first.sources

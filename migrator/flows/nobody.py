@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -16,8 +14,6 @@ from migrator.mapping.model import Mapping as Document
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context
 from migrator.mapping.shapes import Unowned
-from migrator.rollout.states import User
-from migrator.store import users
 
 NOT_WANTED = "left out by `where`"
 
@@ -30,11 +26,14 @@ class Counted:
     owners: list[str]
 
 
-def count(parts: Parts, set_: MappingSet, context: Context) -> Counted:
+def count(parts: Parts, set_: MappingSet, context: Context, everybody: pl.DataFrame | None = None) -> Counted:
     """
     Count the rows of nobody of every mapping: per mapping `rows` = `moves` + `left`, and why they are left.
 
     Per legacy table: all rows = rows of users + `rows` + rows of excluded users.
+
+    Args:
+        everybody: `key` and `excluded` of all users, where they were read already.
 
     Raises:
         MappingInvalid: rows of nobody of whom no mapping says what becomes (E211); all mappings at once.
@@ -42,8 +41,12 @@ def count(parts: Parts, set_: MappingSet, context: Context) -> Counted:
     counted, owners, refused = dict[str, Any](), list[str](), list[str]()
     parents = nobody.Parents()
     with parts.legacy.reading() as reader:
+        if everybody is None:
+            everybody = shapes.users(set_, parts.legacy_schema, reader.select, context)
         for name, mapping in set_.mappings.items():
-            found = shapes.unowned(mapping, set_, parts.legacy_schema, reader.select, context, parents)
+            found = shapes.unowned(
+                mapping, set_, parts.legacy_schema, reader.select, context, parents, everybody, reader
+            )
             refused += _refusals(mapping, found)
             counted[name] = _numbers(mapping, found)
             owners += found.divided.owners.to_list() if found.divided else []
@@ -67,30 +70,6 @@ def refuse_like_users(set_: MappingSet, people: pl.Series) -> None:
             f"{len(alike)} users have a key like those of rows of nobody, e.g. {alike[0]}; "
             "give the mapping another name, or leave its rows of nobody behind"
         )
-
-
-def stored(
-    plan_id: int, owners: Sequence[str], wave_of: Mapping[str, int], stays: Mapping[str, str], now: datetime
-) -> list[dict[str, Any]]:
-    """The owners as the control database keeps them: users of a kind of their own, without tier and contact."""
-    return [
-        {
-            "plan_id": plan_id,
-            "user_key": owner,
-            "kind": users.ROWS,
-            "tier": "none",
-            "code": "000",
-            "r": None,
-            "f": 0,
-            "m": "0",
-            "wave_id": wave_of.get(owner),
-            "status": (User.EXCLUDED if owner in stays else User.PLANNED).value,
-            "home": "legacy",
-            "reason": stays.get(owner),
-            "changed_at": now,
-        }
-        for owner in owners
-    ]
 
 
 def _numbers(mapping: Document, found: Unowned) -> dict[str, Any]:

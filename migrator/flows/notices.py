@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from migrator.edges.senders.base import ReceiverRefused, address
 from migrator.errors import NotFound, WrongInput
-from migrator.flows import template_checks
+from migrator.flows import contacts, template_checks
 from migrator.flows.delivery import deliver
 from migrator.flows.parts import Parts, Telling
 from migrator.flows.templates import VARIABLES, Message, Templates, sample
@@ -94,7 +94,7 @@ def preview(telling: Telling, event: str, *, locale: str | None = None, tier: st
 
 def preview_for(parts: Parts, wave: Wave | None, event: str, user: User, now: datetime) -> Message:
     """Render a notice as this user would get it now."""
-    contact = _contact(parts, user)
+    contact = contacts.opened(parts, user)
     given = _variables(parts.telling, wave, user, contact.get("name"), now, {})
     return _templates(parts.telling).render(event, user.locale, CHANNEL, given, parts.telling.locale)
 
@@ -115,7 +115,7 @@ def _row(
     parts: Parts, plan_id: int, wave: Wave | None, event: str, user: User, now: datetime, more: dict[str, str]
 ) -> dict[str, Any]:
     """One line of the outbox."""
-    contact = _contact(parts, user)
+    contact = contacts.opened(parts, user)
     row = {
         "plan_id": plan_id,
         "wave_id": wave.id if wave else None,
@@ -149,13 +149,6 @@ def _row(
 def _unique_key(plan_id: int, wave: Wave | None, event: str, user: User) -> str:
     key = f"{plan_id}:{wave.id if wave else 0}:{user.user_key}:{event}:{CHANNEL}"
     return f"{key}:{user.generation or 0}" if event in EACH_TIME else key
-
-
-def _contact(parts: Parts, user: User) -> dict[str, str | None]:
-    if user.contact is None:
-        return {}
-    found: dict[str, str | None] = json.loads(parts.key.open(user.contact))
-    return found
 
 
 def _unusable(email: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.flows import nobody
+from migrator.flows import nobody, throttling
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import Case, User, Wave
@@ -67,6 +67,9 @@ def wave_as_json(db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[
         "excluded": numbers.excluded,
         "rolled_back": numbers.rolled_back,
         "batches": numbers.batches,
+        "batch_size": (wave.orders or {}).get("batch_size", wave.batch_size),
+        "orders": wave.orders or {},
+        "waiting": throttling.waits(wave),
         "differences": numbers.differences,
         "started_at": wave.started_at,
         "ended_at": wave.ended_at,
@@ -91,6 +94,7 @@ def wave_detail(parts: Parts, name: str) -> dict[str, Any]:
                 "interruptions": one.interruptions,
                 "seconds": _seconds(one.started_at, one.finished_at),
                 "rows": one.rows,
+                "memory": one.memory,
                 "error": one.error,
             }
             for one in batches.of_wave(db, wave.id)
@@ -128,7 +132,16 @@ def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
         return f"a rollback of wave {wave.name} was cut off; `migrator rollback wave {wave.name}` ends it"
     if not leases.alive(db):
         return f"wave {wave.name} is {wave.status} and no worker is alive; start `migrator worker`, or go on with `migrator run`"
+    waits = throttling.waits(wave)
+    if waits:
+        return f"wave {wave.name} is {waits['sentence']}; {_until(wave)}"
     return f"wave {wave.name} is {wave.status}; `migrator wave watch {wave.name}` follows it"
+
+
+def _until(wave: waves.Wave) -> str:
+    if "throttle" in (wave.orders or {}):
+        return f"`migrator wave set {wave.name} throttle off` lets it go on"
+    return "it goes on by itself"
 
 
 def _at_the_end(found: list[waves.Wave], counts: dict[str, int], rows: dict[str, int], open_cases: int) -> str:

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from migrator.edges.databases.base import Database, Legacy
-from migrator.store.control import Control
+from migrator.flows.desk import Desk
+from migrator.rollout.pace import Pace
 
 if TYPE_CHECKING:
-    from migrator.edges.keys import ProjectKey
     from migrator.edges.snapshots import Snapshots
     from migrator.mapping.model import MappingSet
 
@@ -32,6 +32,7 @@ class Limits:
     ring_again: timedelta = timedelta(seconds=60)
     attempts: int = 5
     interruptions: int = 3
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,12 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(Desk):
     """Databases, snapshots, keys, clock and limits of one project."""
 
-    control: Control
     legacy: Legacy
     target: Database
     snapshots: Snapshots
-    key: ProjectKey
     load_set: Callable[[], MappingSet]
     folder: str = ""  # of the mappings, as cases name it: mappings/shop/
     limits: Limits = Limits()

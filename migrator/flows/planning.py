@@ -7,13 +7,25 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from migrator.errors import MappingInvalid, NotAllowed, Overtaken, Refused
-from migrator.flows import batches, grouping, identities, linting, nobody, schema_changes, sets, sharing, tiering
+from migrator.flows import (
+    batches,
+    grouping,
+    identities,
+    linting,
+    nobody,
+    roster,
+    schema_changes,
+    sets,
+    sharing,
+    tiering,
+)
 from migrator.flows.parts import Parts
 from migrator.mapping import conflicts, document, fingerprint, lint, problems
 from migrator.mapping.identity import Identity
@@ -23,10 +35,10 @@ from migrator.mapping.outcome import Context
 from migrator.rollout import pilot, states, units
 from migrator.rollout import plan as drafts
 from migrator.rollout.gate import Limits
+from migrator.rollout.stages import Stage
 from migrator.store import batches as wave_batches
 from migrator.store import cases, journal, measures, plans, records, tiers, users, waves
 
-BY_SET = "excluded by `users.where` in set.yaml"
 AT_WORK = (
     states.Wave.RUNNING,
     states.Wave.PAUSING,
@@ -133,12 +145,13 @@ def create(parts: Parts, options: PlanOptions, tier_options: tiering.TierOptions
     as_of = f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}"
     salt = options.salt or f"{set_.set.name}-{number}"
     named = document.parse(set_.texts, parts.folder)  # cases name files as seen from the project
-    sure = [key for key in assigned["key"].to_list() if key not in found.in_doubt]
+    in_doubt = found.in_doubt
+    sure = [key for key in assigned["key"].to_list() if key not in in_doubt]
     grouped = grouping.find(parts, named, as_of, sure, decided_in=before, records=found.records)
     assigned = units.one_tier(assigned.with_columns(unit=grouping.units(grouped, assigned["key"])), options.order)
     movers = assigned.select(pl.col("key").alias("user"), "tier", "unit")
     sized = pilot.Pilot(floor=options.pilot_floor, percent=options.pilot_share)
-    unowned = nobody.count(parts, set_, Context(plan_id="0", as_of=as_of, records=found.records))
+    unowned = nobody.count(parts, set_, Context(plan_id="0", as_of=as_of, records=found.records), found.users)
     planned = drafts.waves(movers, options.order, options.gray, salt, options.strategy, sized)
     planned = drafts.rows_of_nobody([owner for owner in unowned.owners if owner not in stays], salt, planned)
     out = frozenset(everybody.filter("excluded")["key"])
@@ -311,7 +324,7 @@ def _before(parts: Parts) -> tuple[int | None, dict[str, str]]:
         found = users.of_plan(db, plan.id, (states.User.EXCLUDED,)) if plan else []
     stays = {one.user_key: one.reason or "" for one in found}
     return plan.id if plan else None, {
-        key: reason for key, reason in stays.items() if reason != BY_SET and not reason.startswith("gone:")
+        key: reason for key, reason in stays.items() if reason != roster.BY_SET and not reason.startswith("gone:")
     }
 
 
@@ -319,11 +332,16 @@ def _assigned(parts: Parts, set_: MappingSet, options: tiering.TierOptions, ever
     """All users who are to move, with tier and numbers; assigned now where that was not done for just these."""
     movers = everybody.filter(~pl.col("excluded"))
     stored = _stored_tiers(parts, set_, options)
-    if stored is None or set(stored["key"]) != set(movers["key"]):
+    if stored is None or not _are_of(stored, movers):
         tiering.assign(parts, options)
         stored = _stored_tiers(parts, set_, options)
     assert stored is not None
     return movers.join(stored, on="key", how="inner")
+
+
+def _are_of(stored: pl.DataFrame, movers: pl.DataFrame) -> bool:
+    """Whether tiers are those of just these users."""
+    return stored.height == movers.height and not movers.join(stored, on="key", how="anti").height
 
 
 def _stored_tiers(parts: Parts, set_: MappingSet, options: tiering.TierOptions) -> pl.DataFrame | None:
@@ -332,9 +350,7 @@ def _stored_tiers(parts: Parts, set_: MappingSet, options: tiering.TierOptions) 
         same = run is not None and run.set_hash == set_.hash
         if run is None or not same or {**options.as_json(), "limits": run.thresholds["limits"]} != run.thresholds:
             return None
-        rows = tiers.every(db)
-    schema = {"user_key": pl.String, "tier": pl.String, "code": pl.String, "r": pl.Int64, "f": pl.Int64, "m": pl.String}
-    return pl.DataFrame(rows, schema=schema).rename({"user_key": "key"})
+        return tiers.every(db).rename({"user_key": "key"})
 
 
 def _shown(wave: drafts.WaveDraft, held: Collection[str]) -> dict[str, Any]:
@@ -351,7 +367,7 @@ def _shown(wave: drafts.WaveDraft, held: Collection[str]) -> dict[str, Any]:
 
 
 def _remarks(planned: list[drafts.WaveDraft], options: PlanOptions) -> list[str]:
-    size = sum(len(wave.users) for wave in planned if wave.stage == drafts.Stage.PILOT)
+    size = sum(len(wave.users) for wave in planned if wave.stage == Stage.PILOT)
     said = [pilot.check(size, options.limits()).sentence] if options.strategy != "whole" else []
     if options.order and options.order[0] == "core" and options.strategy != "whole":
         said.append("core users move first: closest watch, highest stake; `[plan] order` turns that round")
@@ -395,15 +411,20 @@ def _store(
             created_at=now,
         )
         wave_of = _store_waves(db, plan_id, planned)
-        rows = _user_rows(parts, plan_id, now, everybody, assigned, wave_of, held, stays)
-        users.add(db, rows)
-        records.add(db, identities.stored(plan_id, held.found))
-        users.add(db, nobody.stored(plan_id, owners, wave_of, stays, now))
+        people = roster.of_people(
+            parts, now, everybody, assigned, wave_of,
+            held=held.reasons, leaders=held.grouped.leaders, stays=stays,
+        )  # fmt: skip
+        with users.filling(db):
+            for rows in chain(people, [roster.of_nobody(now, owners, wave_of, stays)]):
+                users.add(db, plan_id, rows)
+        if held.found.records is not None:
+            records.add(db, plan_id, held.found.records.drop("excluded"))
         if before is not None:
             cases.carry(db, before.id, plan_id, now)
         cases.open_all(db, held.cases(parts, plan_id), now)
         plans.finish(db, plan_id, _hash(set_.hash, settings, planned, held.grouped), counts)
-        journal.add(db, now, parts.actor, "plan", "plan", plan_id, users=wave_of, waves=len(planned))
+        journal.add(db, now, parts.actor, "plan", "plan", plan_id, users=wave_of["key"].sort(), waves=len(planned))
     return plan_id
 
 
@@ -418,10 +439,10 @@ def _supersede(db: sa.Connection, plan: plans.Plan) -> None:
             wave_batches.drop_ready(db, wave.id, "the plan was replaced")
 
 
-def _store_waves(db: sa.Connection, plan_id: int, planned: list[drafts.WaveDraft]) -> dict[str, int]:
-    wave_of: dict[str, int] = {}
-    for wave in planned:
-        wave_id = waves.add(
+def _store_waves(db: sa.Connection, plan_id: int, planned: list[drafts.WaveDraft]) -> pl.DataFrame:
+    """Store the waves; who is in which."""
+    stored = [
+        waves.add(
             db,
             plan_id=plan_id,
             ordinal=wave.ordinal,
@@ -432,53 +453,9 @@ def _store_waves(db: sa.Connection, plan_id: int, planned: list[drafts.WaveDraft
             status=states.Wave.DRAFT.value,
             users=len(wave.users),
         )
-        wave_of |= dict.fromkeys(wave.users, wave_id)
-    return wave_of
-
-
-def _user_rows(
-    parts: Parts,
-    plan_id: int,
-    now: Any,
-    everybody: pl.DataFrame,
-    assigned: pl.DataFrame,
-    wave_of: dict[str, int],
-    held: _Held,
-    stays: dict[str, str],
-) -> list[dict[str, Any]]:
-    numbers = {row["key"]: row for row in assigned.select("key", "tier", "code", "r", "f", "m").iter_rows(named=True)}
-    unknown = {"tier": "none", "code": "000", "r": None, "f": 0, "m": "0"}
-    rows, leaders = [], held.grouped.leaders
-    for person in everybody.iter_rows(named=True):
-        key = person["key"]
-        mine = numbers.get(key, unknown)
-        status = states.User.EXCLUDED if person["excluded"] else states.User.PLANNED
-        reason = stays.get(key, BY_SET) if person["excluded"] else None
-        if key in held.reasons:
-            status, reason = states.User.HELD, held.reasons[key]
-        contact = {"email": person["email"], "name": person["name"]}
-        rows.append(
-            {
-                "plan_id": plan_id,
-                "user_key": key,
-                "group_key": leaders.get(key),
-                **{name: mine[name] for name in ("tier", "code", "r", "f", "m")},
-                "wave_id": wave_of.get(key),
-                "status": status.value,
-                "home": "legacy",
-                "reason": reason,
-                "locale": person["locale"],
-                "email_print": email_print(parts, person["email"]),
-                "contact": parts.key.seal(json.dumps(contact, ensure_ascii=False)),
-                "changed_at": now,
-            }
-        )
-    return rows
-
-
-def email_print(parts: Parts, email: str | None) -> str | None:
-    """The keyed hash under which a user is found by e-mail."""
-    return parts.key.fingerprint(f"email:{email.strip().lower()}") if email and email.strip() else None
+        for wave in planned
+    ]
+    return roster.by_wave(planned, stored)
 
 
 def _hash(set_hash: str, settings: dict[str, Any], planned: list[drafts.WaveDraft], grouped: Grouped) -> str:

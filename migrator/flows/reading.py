@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from migrator.edges.databases.base import LegacyReader
+from migrator.edges.databases.base import Asked, LegacyReader
 from migrator.errors import Transient
 from migrator.flows import identities
 from migrator.flows.parts import Parts
@@ -22,10 +22,30 @@ from migrator.store import cases, cleanings
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The users' source rows as one transaction saw them; `gone` are no longer in legacy."""
+    """The users' source rows as one transaction saw them; `gone` are no longer in legacy, `asked` is what was read."""
 
     sources: dict[str, SourceRows]
     gone: frozenset[str]
+    asked: tuple[Asked, ...]
+
+
+class _Listening:
+    """A reader that remembers what it was asked."""
+
+    def __init__(self, reader: LegacyReader) -> None:
+        self._reader, self.asked = reader, list[Asked]()
+
+    def select(self, query: Query) -> pl.DataFrame:
+        """Rows of *query*."""
+        rows = self._reader.select(query)
+        self.asked.append((query, rows.height))
+        return rows
+
+    def count(self, query: Query) -> int:
+        """How many rows *query* has."""
+        rows = self._reader.count(query)
+        self.asked.append((query, rows))
+        return rows
 
 
 def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Context) -> Read:
@@ -33,7 +53,8 @@ def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Cont
     people, rows = nobody.apart(set_, user_keys)
     if context.records is None:
         context = replace(context, records=identities.known(parts, set_, int(context.plan_id), people))
-    with parts.legacy.reading() as reader:
+    with parts.legacy.reading() as opened:
+        reader = _Listening(opened)
         there = _there(reader, set_, pl.Series(people, dtype=pl.String), context)
         gone = frozenset(people) - frozenset(there)
         left = [key for key in people if key not in gone]
@@ -46,10 +67,10 @@ def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Cont
             found = _read_rows(parts, set_, reader, rows, parents, context)
             sources = sources | {name: _together(sources[name], one) for name, one in found.items()}
             gone |= frozenset(rows) - parents.owners
-    return Read(sources, gone)
+    return Read(sources, gone, tuple(reader.asked))
 
 
-def _there(reader: LegacyReader, set_: MappingSet, keys: pl.Series, context: Context) -> pl.Series:
+def _there(reader: _Listening, set_: MappingSet, keys: pl.Series, context: Context) -> pl.Series:
     """Those of the users who have a record left in any source."""
     if context.records is None:
         return _keys_among(reader, set_.set.users, keys)
@@ -66,7 +87,7 @@ def _people(set_: MappingSet) -> dict[str, Users]:
     return {main_name(set_.set): set_.set.users, **{name: also.who for name, also in set_.set.also.items()}}
 
 
-def _keys_among(reader: LegacyReader, who: Users, texts: pl.Series) -> pl.Series:
+def _keys_among(reader: _Listening, who: Users, texts: pl.Series) -> pl.Series:
     """Those of *texts* that are keys of these people."""
     found = reader.select(Query(who.table, (who.key,), among=Among(who.key, texts)))
     return values.text(found[who.key])
@@ -75,7 +96,7 @@ def _keys_among(reader: LegacyReader, who: Users, texts: pl.Series) -> pl.Series
 def _read_rows(
     parts: Parts,
     set_: MappingSet,
-    reader: LegacyReader,
+    reader: _Listening,
     owners: Sequence[str],
     parents: nobody.Parents,
     context: Context,
@@ -96,21 +117,31 @@ def _together(one: SourceRows, other: SourceRows) -> SourceRows:
         return other
     return SourceRows(
         pl.concat([one.frame, other.frame], how="diagonal_relaxed"),
-        *(getattr(one, part) + getattr(other, part) for part in ("read", "filtered", "expanded", "folded")),
+        **{part: getattr(one, part) + getattr(other, part) for part in ("read", "filtered", "expanded", "folded")},
+        kinds={**one.kinds, **other.kinds},
     )
 
 
 def require_unchanged(
-    parts: Parts, set_: MappingSet, context: Context, hashes: Mapping[str, str], user_keys: Sequence[str], mark: str
+    parts: Parts,
+    set_: MappingSet,
+    context: Context,
+    hashes: Mapping[str, str],
+    user_keys: Sequence[str],
+    asked: Sequence[Asked],
+    mark: str,
 ) -> None:
     """
-    Look once more, before the commit, whether legacy still says what was read; cheap where nothing was written at all.
+    Look once more, before the commit, whether legacy still says what was read; cheap where it can tell without the rows.
 
     Raises:
         Transient: rows of a user changed in between; the batch is read again.
     """
     if parts.legacy.mark() == mark:
         return
+    with parts.legacy.reading() as reader:
+        if reader.unchanged(asked, mark):
+            return
     now = read(parts, set_, user_keys, context)
     found = dict(compare.source_hashes(now.sources).iter_rows())
     changed = [key for key in user_keys if key in now.gone or found.get(key, "") != hashes.get(key, "")]

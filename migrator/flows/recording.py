@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from migrator.edges import processes
 from migrator.edges.snapshots import Ref
 from migrator.flows import grouping, notices
 from migrator.flows.kept import KeptBatch
@@ -45,16 +46,17 @@ def record(
     """The batch is done; False when its lease was lost (whoever has it now finds all of it in the ledger)."""
     cut_over = plan.settings["cutover"] == "immediate"
     after, home = (User.LIVE, "target") if cut_over else (User.MOVED, "legacy")
-    rows = sum(frame.filter(pl.col("__user").is_in(taken)).height for frame in kept.keys.values())
+    rows = sum(frame.height for frame in kept.keys.values())
     with parts.control.write() as db:
         now = parts.now()
-        if not batches.finish(db, batch, rows):
+        if not batches.finish(db, batch, rows, processes.memory()):
             log.info("batch %s: the lease was lost after the commit", batch.id)
             return False
-        users.move(
-            db, plan.id, taken, (User.MOVING,), after, now, home=home, batch_id=batch.id, fence=kept.fence, reason=None
-        )
-        users.set_generations(db, plan.id, {key: kept.generations[key] for key in taken})
+        for generation, keys in _by_generation(kept, taken).items():
+            users.move(
+                db, plan.id, keys, (User.MOVING,), after, now,
+                home=home, batch_id=batch.id, fence=kept.fence, generation=generation, reason=None,
+            )  # fmt: skip
         _hold(db, plan.id, kept, now)
         gone_for = "gone: no longer in legacy when claimed"
         users.move(
@@ -74,6 +76,14 @@ def record(
         )  # fmt: skip
         _tell(db, parts, plan, wave, taken, kept.held, now)
     return True
+
+
+def _by_generation(kept: KeptBatch, keys: Iterable[str]) -> dict[int, list[str]]:
+    """Users by the generation of the ledger they are at; most share one."""
+    found: dict[int, list[str]] = {}
+    for key in keys:
+        found.setdefault(kept.generations[key], []).append(key)
+    return found
 
 
 def _hold(db: sa.Connection, plan_id: int, kept: KeptBatch, now: datetime) -> None:
@@ -187,7 +197,7 @@ def fail_users(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans
         concerned = [one.user_key for one in users.with_groups(db, plan.id, failed)]
         for key, reason in grouping.along(failed, users.groups(db, plan.id, concerned), "failed").items():
             users.move(db, plan.id, [key], (User.MOVING,), User.FAILED, now, home="legacy", reason=reason)
-        plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
+        plan_again(db, parts, plan.id, users.of_batch(db, batch.id, (User.MOVING,)))
         cases.open_all(db, found, now)
         journal.add(db, now, "worker", "fail", "batch", batch.id, users=failed, cause=error)
     return len(failed)
@@ -200,7 +210,7 @@ def abort(parts: Parts, batch: batches.Batch, wave: waves.Wave, plan: plans.Plan
         now, running = parts.now(), waves.get(db, wave.id)
         if not batches.give_back(db, batch, said, timedelta(0)):
             return
-        plan_again(db, parts, plan.id, [user.user_key for user in users.of_batch(db, batch.id, (User.MOVING,))])
+        plan_again(db, parts, plan.id, users.of_batch(db, batch.id, (User.MOVING,)))
         if "hold" in states.events("wave", running.status):
             after = states.step("wave", running.status, "hold", running.name)
             waves.move(db, running, after, verdict="hold", findings=[finding])

@@ -10,7 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from migrator.errors import NotFound, Overtaken, Refused
-from migrator.flows import grouping, identities
+from migrator.flows import case_view, grouping, identities
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.mapping.groups import closed
@@ -43,13 +43,13 @@ def listed(parts: Parts, *, status: str | None = None, user: str | None = None, 
         plan = plans.require(db)
         found = cases.select(db, plan.id, statuses=wanted, user=user)
         concerned = users.some(db, plan.id, {key for case in found for key in case.users})
-    shown = [case_as_json(parts, case, reveal=reveal) for case in found]
+    shown = [case_view.as_json(parts, case, reveal=reveal) for case in found]
     return {"cases": shown, "causes": _causes(shown, {one.user_key for one in concerned if one.kind == users.ROWS})}
 
 
 def show(parts: Parts, ref: str) -> list[dict[str, Any]]:
     """One case by its number, or all of a cause."""
-    return [case_as_json(parts, case, reveal=True) for case in _named(parts, ref)]
+    return [case_view.as_json(parts, case, reveal=True) for case in _named(parts, ref)]
 
 
 def resolve(
@@ -174,44 +174,6 @@ def _exclude(db: sa.Connection, plan_id: int, one: users.User, reason: str, now:
         raise Refused(f"user {key} is being moved; look again in a minute with `migrator user show {key}`")
     if not users.move(db, plan_id, [key], (one.status,), after, now, reason=reason):
         raise Overtaken(f"user {key} is no longer {one.status}; look again with `migrator user show {key}`")
-
-
-def case_as_json(parts: Parts, case: cases.Case, *, reveal: bool) -> dict[str, Any]:
-    """A case for people and programs: field, rule, value, file and line, users."""
-    value = parts.key.open(case.value) if case.value is not None else None
-    if value is not None and case.sensitive and not reveal:
-        value = masked(value)
-    return {
-        "id": case.id,
-        "cause": case.cause,
-        "status": case.status.value,
-        "mapping": case.mapping,
-        "key": case.source_key.replace("\x1f", ", "),
-        "item_key": case.item_key or None,
-        "field": case.field,
-        "rule": case.rule,
-        "value": value,
-        "note": case.note,
-        "file": case.file,
-        "line": case.line,
-        "column": case.position,
-        "users": list(case.users),
-        "holds_user": case.holds,
-        "action": case.action,
-        "resolved_by": case.resolved_by,
-        "attempts": case.attempts,
-        "first_seen": case.first_seen,
-        "last_seen": case.last_seen,
-    }
-
-
-def masked(value: str) -> str:
-    """Enough to recognise, not enough to use: j…@…e.com."""
-    value = value.strip()
-    name, at, host = value.partition("@")
-    if at and name:
-        return f"{name[0]}…@…{host[-5:]}"
-    return f"{value[:1]}…" if value else value
 
 
 def _causes(shown: Sequence[dict[str, Any]], rows: set[str]) -> list[dict[str, Any]]:

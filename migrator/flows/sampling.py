@@ -211,4 +211,4 @@ def _pool(
 
 def _assigned(parts: Parts) -> dict[str, str]:
     with parts.control.read() as db:
-        return {row["user_key"]: row["tier"] for row in tiers.every(db)}
+        return dict(tiers.every(db).select("user_key", "tier").iter_rows())

@@ -13,11 +13,12 @@ from migrator.flows import reading
 from migrator.flows.parts import Parts
 from migrator.mapping import compare, compile, secrecy, shapes, walk
 from migrator.mapping.groups import owners
+from migrator.mapping.ids import SEPARATOR
 from migrator.mapping.model import Mapping, MappingSet
 from migrator.mapping.outcome import Context
 from migrator.mapping.people import EVERYBODY, USER
 
-CHUNK = 5000  # users read at once
+CHUNK = 50_000  # users read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def _computed(
     user_keys: Sequence[str],
     context: Context,
 ) -> pl.DataFrame:
+    mapping = _without_id(mapping, user_keys)
     alone = replace(set_, mappings={mapping.name: mapping})
     table = parts.target_schema.tables[mapping.target.table]
     # Looking for what is shared must not be stopped by it: two sharers in one chunk are not rejects here.
@@ -125,6 +127,14 @@ def _computed(
         mapped = compile.apply(alone, schema, {mapping.name: rows}, context)
         frames.append(compare.canonical(mapped.rows[mapping.name].select("__user", *columns), table))
     return pl.concat(frames) if frames else pl.DataFrame(schema={"__user": pl.String})
+
+
+def _without_id(mapping: Mapping, user_keys: Sequence[str]) -> Mapping:
+    """The same, computing no ids: nobody looks at them here. Where one could not be made, the row must be rejected."""
+    id_ = mapping.target.id
+    if id_.how != "uuid5" or any(SEPARATOR in key for key in user_keys):
+        return mapping
+    return replace(mapping, target=replace(mapping.target, id=replace(id_, how="fields")))
 
 
 def _groups(mapping: Mapping, key: tuple[str, ...], rows: pl.DataFrame, together: MappingOf[str, str]) -> list[Group]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from migrator.errors import NotFound
-from migrator.flows import review, tiering
-from migrator.flows.parts import Parts
-from migrator.flows.planning import email_print
+from migrator.flows import case_view, contacts, tier_reasons
+from migrator.flows.desk import Desk
 from migrator.rollout.states import User
 from migrator.store import batches, cases, journal, outbox, plans, records, tiers, users, waves
 
@@ -70,19 +68,19 @@ IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
 NOBODYS = "These rows belong to no user; whoever asks about them is told where they are served."
 
 
-def find(parts: Parts, text: str) -> list[dict[str, Any]]:
+def find(desk: Desk, text: str) -> list[dict[str, Any]]:
     """Users with this key or e-mail address (upper and lower case alike)."""
-    with parts.control.read() as db:
+    with desk.control.read() as db:
         plan = plans.require(db)
         by_key = users.get(db, plan.id, text) or _by_record(db, plan, text)
-        print_ = email_print(parts, text) if "@" in text else None
+        print_ = contacts.email_print(desk, text) if "@" in text else None
         found = ([by_key] if by_key else []) + (users.by_email(db, plan.id, print_) if print_ else [])
         groups = {one.user_key: _group(db, one) for one in found}
         names = {wave.id: wave.name for wave in waves.of_plan(db, plan.id)}
     return [
         {
             "user": one.user_key,
-            "email": review.masked(str(_contact(parts, one).get("email") or "")) or None,
+            "email": case_view.masked(str(contacts.opened(desk, one).get("email") or "")) or None,
             "status": one.status.value,
             "home": one.home,
             "tier": one.tier,
@@ -93,16 +91,16 @@ def find(parts: Parts, text: str) -> list[dict[str, Any]]:
     ]
 
 
-def show(parts: Parts, text: str) -> dict[str, Any]:
+def show(desk: Desk, text: str) -> dict[str, Any]:
     """
     Everything about one user.
 
     Raises:
         NotFound: nobody has this key or address; several share the address.
     """
-    with parts.control.read() as db:
+    with desk.control.read() as db:
         plan = plans.require(db)
-        one = _the_one(parts, db, plan, text)
+        one = _the_one(desk, db, plan, text)
         wave = waves.get(db, one.wave_id) if one.wave_id else None
         open_cases = cases.select(db, plan.id, user=one.user_key)
         said, todo = WORDS[one.status] if one.kind == users.USER else (NOBODYS, WORDS[one.status][1])
@@ -112,13 +110,13 @@ def show(parts: Parts, text: str) -> dict[str, Any]:
         known_in = records.of_users(db, plan.id, [one.user_key])
         other = _by_record(db, plan, one.user_key)
     numbers = {"tier": one.tier, "code": one.code, "r": one.r, "f": one.f, "m": one.m}
-    why = tiering.sentence(run, numbers) if run and one.tier != "none" else None
+    why = tier_reasons.sentence(run, numbers) if run and one.tier != "none" else None
     if why and run and own and own["code"] == one.code and own["tier"] != one.tier:
-        why = f"{tiering.sentence(run, own)} Travels as {one.tier} with users who are, or may be, the same person."
+        why = f"{tier_reasons.sentence(run, own)} Travels as {one.tier} with users who are, or may be, the same person."
     return {
         "user": one.user_key,
         "kind": one.kind,
-        "email": review.masked(str(_contact(parts, one).get("email") or "")) or None,
+        "email": case_view.masked(str(contacts.opened(desk, one).get("email") or "")) or None,
         "locale": one.locale,
         "same_as": other.user_key if other and other.user_key != one.user_key else None,
         "records": [{"source": r.source, "key": r.record_key, "by": r.rule} for r in known_in],
@@ -131,7 +129,7 @@ def show(parts: Parts, text: str) -> dict[str, Any]:
         "say": said,
         "do": todo.format(user=one.user_key),
         "can_roll_back": one.status in (User.MOVED, User.LIVE) and one.fence is not None,
-        "cases": [review.case_as_json(parts, case, reveal=False) for case in open_cases],
+        "cases": [case_view.as_json(desk, case, reveal=False) for case in open_cases],
         "timeline": timeline,
     }
 
@@ -150,11 +148,11 @@ def _group(db: sa.Connection, one: users.User) -> dict[str, Any] | None:
     return {"survivor": one.group_key, "users": members, "said": said}
 
 
-def _the_one(parts: Parts, db: sa.Connection, plan: plans.Plan, text: str) -> users.User:
+def _the_one(desk: Desk, db: sa.Connection, plan: plans.Plan, text: str) -> users.User:
     by_key = users.get(db, plan.id, text) or _by_record(db, plan, text)
     if by_key:
         return by_key
-    print_ = email_print(parts, text) if "@" in text else None
+    print_ = contacts.email_print(desk, text) if "@" in text else None
     found = users.by_email(db, plan.id, print_) if print_ else []
     if len(found) > 1:
         raise NotFound(
@@ -170,10 +168,6 @@ def _by_record(db: sa.Connection, plan: plans.Plan, text: str) -> users.User | N
     source, _, key = text.partition(":")
     record = records.get(db, plan.id, source, key) if key else None
     return users.get(db, plan.id, record.user_key) if record else None
-
-
-def _contact(parts: Parts, one: users.User) -> dict[str, Any]:
-    return dict(json.loads(parts.key.open(one.contact))) if one.contact else {}
 
 
 def _timeline(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -11,6 +10,7 @@ import polars as pl
 from migrator.errors import NotFound, Refused
 from migrator.flows import identities
 from migrator.flows.parts import Parts
+from migrator.flows.tier_reasons import sentence
 from migrator.mapping import activity, values
 from migrator.rollout import cuts
 from migrator.rollout import tiers as rules_of
@@ -80,9 +80,10 @@ def assign(parts: Parts, options: TierOptions, *, dry_run: bool = False) -> Assi
     numbers = {name: cuts.plain(getattr(limits, name)) for name in ("recency", "frequency", "money")}
     if not dry_run:
         rows = assigned.select(pl.col("user").alias("user_key"), "tier", "code", "r", "f", values.text(assigned["m"]))
+        rows = rows.sort("user_key")  # an index that is filled in its own order is filled once
         with parts.control.write() as db:
             now = parts.now()
-            store.replace(db, rows.to_dicts(), at, {**options.as_json(), "limits": numbers}, set_.hash, now)
+            store.replace(db, rows, at, {**options.as_json(), "limits": numbers}, set_.hash, now)
             journal.add(db, now, parts.actor, "assign", "tiers", set_.set.name, users=rows["user_key"])
     return Assigned(
         as_of=f"{at:%Y-%m-%dT%H:%M:%SZ}",
@@ -110,18 +111,6 @@ def explain(parts: Parts, user_key: str) -> dict[str, Any]:
         "limits": run.thresholds["limits"],
         "plan": plan and plan.id,
     }
-
-
-def sentence(run: store.TierRun, row: dict[str, Any]) -> str:
-    """One sentence of a stored row under the run it came from."""
-    stored = run.thresholds
-    rules = rules_of.read(stored["frequency_window"], stored["money_window"], stored["thresholds"], stored["rates"])
-    limits = rules_of.Thresholds(
-        **{name: Decimal(stored["limits"][name]) for name in ("recency", "frequency", "money")},
-        as_of=run.as_of,
-        rules=rules,
-    )
-    return rules_of.explain(row, limits)
 
 
 def _sizes(assigned: pl.DataFrame, column: str, first: list[str]) -> dict[str, int]:

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from migrator.errors import Refused
 from migrator.flows import notices, schema_changes
 from migrator.flows.parts import Parts
 from migrator.flows.planning import PlanOptions
-from migrator.rollout import breaker, buckets, gate, states
+from migrator.rollout import breaker, buckets, gate, pace, states
 from migrator.rollout import plan as drafts
+from migrator.rollout.stages import Stage
 from migrator.rollout.states import Batch, User, Wave
-from migrator.rollout.units import Units
-from migrator.store import batches, cases, effects, journal, measures, plans, users, waves
+from migrator.store import batches, cases, cuts, effects, journal, measures, plans, users, waves
 
 ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
 ENDED = (Wave.PASSED, Wave.CANCELLED, Wave.ROLLED_BACK)
 OPEN_BATCH = (Batch.READY, Batch.RUNNING)
+AHEAD = 2  # batches that are there as soon as a wave starts, whoever works for it
 
 
 def find(db: sa.Connection, name: str) -> waves.Wave:
@@ -44,8 +46,9 @@ def start(parts: Parts, name: str) -> waves.Wave:
         waves.move(db, wave, after, started_at=now, verdict=None, findings=None)
         cut(parts, db, wave)
         journal.add(db, now, parts.actor, "start", "wave", wave.name)
-        planned = users.of_wave(db, wave.id, (User.PLANNED,))
-        notices.queue(db, parts, wave.plan_id, wave, "before", planned, now)
+        if parts.telling.sender is not None:
+            planned = users.of_wave(db, wave.id, (User.PLANNED,))
+            notices.queue(db, parts, wave.plan_id, wave, "before", planned, now)
         return waves.get(db, wave.id)
 
 
@@ -115,7 +118,7 @@ def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str
     if wave.status in (Wave.PASSED, Wave.HELD, Wave.CHECKING):
         waves.move(db, wave, states.step("wave", wave.status, "retry", wave.name), verdict=None, findings=None)
     ordinal = batches.last_ordinal(db, wave.id)
-    size = PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
+    size = wave.batch_size or PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
     together = users.groups(db, wave.plan_id, keys)
     for place, part in enumerate(drafts.batches(list(keys), size, together=together), start=1):
         batches.add(db, wave.id, ordinal + place, part, wave.plan_id, ramp=False)
@@ -150,18 +153,65 @@ def cut_over(parts: Parts, name: str) -> int:
 
 
 def cut(parts: Parts, db: sa.Connection, wave: waves.Wave) -> None:
-    """Cut the planned users of a wave into batches: a ramp in bucket order, the rest by key; who merge are never parted."""
+    """
+    Cut the first batches of a wave: a ramp in bucket order, and a few of the rest.
+
+    The rest goes by key and is cut just ahead of the workers (`cut_next`), each batch as large as the last ones say.
+    """
     plan = plans.get(db, wave.plan_id)
     batches.drop_ready(db, wave.id, "the wave was cut anew")
-    options = PlanOptions.of(plan)
-    planned = [user.user_key for user in users.of_wave(db, wave.id, (User.PLANNED,))]
-    together = users.groups(db, plan.id, planned)
-    found = Units.among(planned, together)
-    ordered = found.spread(buckets.ranked(plan.salt, "pilot" if wave.stage == "pilot" else "gray", found.members))
-    ramp = len(drafts.ramp(len(ordered), options.batch_users))
+    cuts.take_apart(db, wave.id)
+    planned = cuts.planned(db, wave.id)
+    if any(place is None for _, _, place in planned):  # of a plan that was made before users had a place
+        cuts.place(db, plan.id, _places([(key, leader) for key, leader, _ in planned]))
+    _cut_ramp(db, wave, plan, [(key, leader) for key, leader, _ in planned])
+    cuts.begin(db, wave.id)
+    cut_next(parts, db, waves.get(db, wave.id), AHEAD)
+
+
+def _places(planned: Sequence[tuple[str, str]]) -> dict[str, int]:
+    found = pl.DataFrame(planned, schema={"key": pl.String, "leader": pl.String}, orient="row")
+    return dict(zip(found["key"], drafts.places(found["key"], found["leader"]), strict=True))
+
+
+def _cut_ramp(db: sa.Connection, wave: waves.Wave, plan: plans.Plan, planned: Sequence[tuple[str, str]]) -> None:
+    size = PlanOptions.of(plan).batch_users
+    steps = drafts.ramp(len(planned), size)
+    if not steps:
+        return
+    purpose = "pilot" if wave.stage == "pilot" else "gray"
+    place = {
+        leader: at
+        for at, leader in enumerate(buckets.first(plan.salt, purpose, {one for _, one in planned}, sum(steps)))
+    }
+    early = sorted(((place[leader], key, leader) for key, leader in planned if leader in place))
+    together = {key: leader for _, key, leader in early if key != leader}
     first = batches.last_ordinal(db, wave.id) + 1
-    for place, part in enumerate(drafts.batches(ordered, options.batch_users, together=together)):
-        batches.add(db, wave.id, first + place, part, plan.id, ramp=place < ramp)
+    for at, part in enumerate(drafts.first_batches([key for _, key, _ in early], len(planned), size, together)):
+        batches.add(db, wave.id, first + at, part, plan.id, ramp=True)
+
+
+def cut_next(parts: Parts, db: sa.Connection, wave: waves.Wave, wanted: int) -> int:
+    """Cut up to *wanted* more batches off a running wave, as large as the last ones say; how many there were left."""
+    found = 0
+    while found < wanted and wave.uncut_from is not None:
+        if cuts.next_batch(db, wave, next_size(parts, db, wave)) is not None:
+            found += 1
+        wave = waves.get(db, wave.id)
+    return found
+
+
+def next_size(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
+    """How many users the next batch of a wave holds; what was measured since the last look is counted in."""
+    fixed = (wave.orders or {}).get("batch_size")
+    if fixed is not None:
+        return int(fixed)
+    start = PlanOptions.of(plans.get(db, wave.plan_id)).batch_users
+    count, ended = cuts.ended(db, wave.id)
+    size = pace.follow(wave.batch_size or start, ended, count - wave.measured, parts.limits.pace.around(start))
+    if (size, count) != (wave.batch_size, wave.measured):
+        cuts.keep_size(db, wave.id, size, count)
+    return size
 
 
 def tick(parts: Parts, db: sa.Connection, wave: waves.Wave, seen: dict[int, dict[str, int]] | None = None) -> None:
@@ -199,7 +249,7 @@ def soaks_until(wave: waves.Wave, plan: plans.Plan) -> datetime | None:
 def numbers(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Measured:
     """What the control database knows of a wave, for its gate."""
     found = measures.wave_numbers(db, wave.id)
-    kind = users.ROWS if wave.stage == drafts.Stage.NOBODY else users.USER
+    kind = users.ROWS if wave.stage == Stage.NOBODY else users.USER
     population = sum(
         count
         for _, tier, status, count in users.counts(db, wave.plan_id, kind)
@@ -275,8 +325,9 @@ def _batches(db: sa.Connection, wave: waves.Wave) -> dict[str, int]:
     return batches.counts(db, [wave.id]).get(wave.id, {})
 
 
-def _unfinished(db: sa.Connection, wave: waves.Wave) -> int:
-    return sum(count for status, count in _batches(db, wave).items() if status in OPEN_BATCH)
+def _unfinished(db: sa.Connection, wave: waves.Wave) -> bool:
+    """Whether a batch is still to be done, or to be cut."""
+    return wave.uncut_from is not None or any(status in OPEN_BATCH for status in _batches(db, wave))
 
 
 def _refuse_unsigned(db: sa.Connection, wave: waves.Wave) -> None:
@@ -336,12 +387,13 @@ def _retry(parts: Parts, db: sa.Connection, wave: waves.Wave) -> int:
 
 
 def _breaker(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Finding | None:
-    found = measures.wave_numbers(db, wave.id)
-    limits = PlanOptions.of(plans.get(db, wave.plan_id)).limits()
-    finding = breaker.look(found.failed, found.moved + found.failed, limits.max_failed, limits.stop_alpha)
-    if finding.outcome is gate.Outcome.STOP:
-        return finding
-    balance = gate.books(found.books_even if found.books_even is not None else True)
+    if users.any_of(db, wave.id, User.FAILED):  # counted only where it matters: a wave may be large
+        found = measures.wave_numbers(db, wave.id)
+        limits = PlanOptions.of(plans.get(db, wave.plan_id)).limits()
+        finding = breaker.look(found.failed, found.moved + found.failed, limits.max_failed, limits.stop_alpha)
+        if finding.outcome is gate.Outcome.STOP:
+            return finding
+    balance = gate.books(measures.books_even(db, wave.id) is not False)
     if balance.outcome is not gate.Outcome.GO:
         return balance
     return _too_many_rejects(parts, db, wave)

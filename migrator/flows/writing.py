@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
 
 from migrator.edges.databases.base import Claim, Reader, Writer
-from migrator.errors import Transient
+from migrator.errors import DatabaseRefused, Transient
 from migrator.flows import standing
 from migrator.flows.heartbeat import Pulse
 from migrator.flows.kept import TableRows
@@ -18,7 +19,7 @@ from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Mapped
 from migrator.mapping.schema import Table
 
-ROW = "__row"
+ROW = "migrator row"  # no column of anybody's is called that
 
 
 class ReadBackDiffers(Exception):
@@ -118,7 +119,7 @@ def write(
     """
     tables = parts.target_schema.tables
     whose = TableRows(set_, tables, rows)
-    with parts.target.writing() as writer:
+    with _met_since(parts, whose, before), parts.target.writing() as writer:
         writer.fence(claim)
         taken = writer.take(claim, users)
         if len(taken) < users.height:
@@ -129,7 +130,10 @@ def write(
         for table in whose.order:
             for name in whose.mappings_of(table):
                 for part in standing.parts(rows[name], left.get(name), before[table], tables[table]):
-                    writer.write(table, part, tables[table].key)
+                    if _is_fresh(whose, table, before):
+                        writer.add(table, part)
+                    else:
+                        writer.write(table, part, tables[table].key)
             pulse.progress()
         _compare(writer, whose, tables, left)
         last_look()
@@ -146,11 +150,35 @@ def _table_keys(whose: TableRows, table: str) -> pl.DataFrame:
     return pl.concat([whose.rows[name].select(key) for name in whose.mappings_of(table)]).unique()
 
 
+def _is_fresh(whose: TableRows, table: str, before: Mapping[str, pl.DataFrame]) -> bool:
+    """Whether nothing stood where our rows go, so that they can be inserted, which is cheaper than to merge them."""
+    return not before[table].height and len(whose.mappings_of(table)) == 1
+
+
+@contextmanager
+def _met_since(parts: Parts, whose: TableRows, before: Mapping[str, pl.DataFrame]) -> Iterator[None]:
+    """Rows that somebody else put where ours were to be inserted are no fault of a user: the batch is read again."""
+    try:
+        yield
+    except DatabaseRefused as refused:
+        if refused.table in whose.order and _is_fresh(whose, refused.table, before):
+            with parts.target.reading() as reader:
+                if reader.rows(refused.table, _table_keys(whose, refused.table)).height:
+                    raise Transient(f"rows came into {refused.table} under our keys; the batch is read again") from None
+        raise
+
+
 def _unchanged(
     writer: Writer, whose: TableRows, tables: Mapping[str, Table], before: Mapping[str, pl.DataFrame]
 ) -> None:
-    """The before-images are looked at again under our locks: what the snapshot keeps must be what we write over."""
+    """
+    The before-images are looked at again under our locks: what the snapshot keeps must be what we write over.
+
+    Where nothing stood, what came since is in the way of the insert.
+    """
     for table in whose.order:
+        if _is_fresh(whose, table, before):
+            continue
         keys = _table_keys(whose, table)
         now = compare.canonical(writer.lock(table, keys), tables[table])
         kept = compare.canonical(before[table], tables[table])

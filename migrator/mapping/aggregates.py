@@ -22,7 +22,8 @@ def over(sheet: Sheet, column: str, how: str) -> Values:
     """
     join, _, name = column.rpartition(".")
     row_of, frame = sheet.items(join or None)
-    given = columns.of(frame[name]) if name in frame.columns else columns.literal(None, len(row_of))
+    kinds = sheet.item_kinds(join or None)
+    given = columns.of(frame[name], kinds.get(name)) if name in frame.columns else columns.literal(None, len(row_of))
     if how == "count":
         return Values(_spread(row_of, given.values, pl.col("value").count(), sheet.height).fill_null(0), Kind.INTEGER)
     if how == "sum":

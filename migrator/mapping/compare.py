@@ -13,6 +13,7 @@ from migrator.mapping.outcome import SourceRows
 from migrator.mapping.schema import Column, Kind, Table
 
 MISSING, EXTRA, VALUE = "missing", "extra", "value"
+_SAID = ("column", "kind", "meant", "found")
 _HASH_BYTES = 32
 _BOOLEANS = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
 
@@ -78,8 +79,25 @@ def differences(meant: pl.DataFrame, written: pl.DataFrame, table: Table, key: S
     """
     names = [str(c) for c in meant.columns if c in table.columns and not table.columns[c].generated]
     by = [str(name) for name in key] or names
-    ours = _keyed(canonical(meant.select(names), table), by)
-    theirs = _keyed(canonical(written.select(names), table), by)
+    ours, theirs = canonical(meant.select(names), table), canonical(written.select(names), table)
+    if _agree(ours, theirs, by, table):
+        return pl.DataFrame(schema=dict.fromkeys([*by, *_SAID], pl.String))
+    return _told(ours, theirs, by, table)
+
+
+def _agree(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: Table) -> bool:
+    """Whether nothing differs, the usual case: one look at rows in the same order, and no texts."""
+    if ours.schema != theirs.schema or ours.height != theirs.height:
+        return False
+    ours, theirs = ours.sort(by), theirs.sort(by)
+    return ours.select(by).equals(theirs.select(by)) and not any(
+        _unlike(ours[name], theirs[name], table.columns[name]).any() for name in ours.columns if name not in by
+    )
+
+
+def _told(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: Table) -> pl.DataFrame:
+    names = ours.columns
+    ours, theirs = _keyed(ours, by), _keyed(theirs, by)
     places = [f"key {place}" for place in range(len(by))]
     missing = ours.join(theirs, on=places, how="anti", nulls_equal=True)
     extra = theirs.join(ours, on=places, how="anti", nulls_equal=True)
@@ -103,19 +121,23 @@ def _lines(rows: pl.DataFrame, places: Sequence[str], kind: str) -> pl.DataFrame
 
 
 def _values(both: pl.DataFrame, name: str, column: Column, places: Sequence[str]) -> pl.DataFrame:
-    meant, found = both[name], both[f"{name} found"]
+    unlike = both.filter(_unlike(both[name], both[f"{name} found"], column))
+    return unlike.select(places).with_columns(
+        pl.lit(name).alias("column"),
+        pl.lit(VALUE).alias("kind"),
+        columns.text(unlike[name]).alias("meant"),
+        columns.text(unlike[f"{name} found"]).alias("found"),
+    )
+
+
+def _unlike(meant: pl.Series, found: pl.Series, column: Column) -> pl.Series:
+    """Where two values are not the same; of JSON those that are not the same document."""
     if meant.dtype != found.dtype:
         meant, found = columns.text(meant), columns.text(found)
     unlike = meant.ne_missing(found)
     if column.kind is Kind.JSON and unlike.any():
         unlike = unlike & _json(columns.blank(meant, ~unlike)).ne_missing(_json(columns.blank(found, ~unlike)))
-    rows = both.select(places).with_columns(
-        pl.lit(name).alias("column"),
-        pl.lit(VALUE).alias("kind"),
-        columns.text(meant).alias("meant"),
-        columns.text(found).alias("found"),
-    )
-    return rows.filter(unlike)
+    return unlike
 
 
 def _json(series: pl.Series) -> pl.Series:
@@ -139,12 +161,12 @@ def user_hashes(rows: Mapping[str, tuple[pl.DataFrame, Table]]) -> pl.DataFrame:
     Cost:
         Vectorised but for one hash per user, and one parse per distinct JSON text.
     """
-    texts = []
+    texts: dict[str, list[pl.DataFrame]] = {}
     for frame, table in rows.values():
         known = [name for name, column in table.columns.items() if name in frame.columns and not column.generated]
         said = canonical(frame.select(known), table)
         said = said.with_columns(_json(said[name]) for name in known if table.columns[name].kind is Kind.JSON)
-        texts.append(pl.DataFrame({"user_key": frame["__user"], "row": _row_texts(said, table.name)}))
+        texts.setdefault(_heading(table.name, known), []).append(_of_users(frame["__user"], said))
     return _hashed(texts)
 
 
@@ -155,26 +177,43 @@ def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
     Returns:
         `user_key` and `hash`.
     """
-    texts = []
+    texts = {}
     for name, source in sources.items():
-        frame = source.frame
-        said = frame.drop("__user", "__faults", strict=False)
-        texts.append(pl.DataFrame({"user_key": frame["__user"], "row": _row_texts(said, name)}))
+        said = source.frame.drop("__user", "__faults", strict=False)
+        texts[_heading(name, said.columns)] = [_of_users(source.frame["__user"], said)]
     return _hashed(texts)
 
 
-def _row_texts(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Each row as one text in which every value is preceded by its length, so that no two rows are one text."""
-    names = sorted(frame.columns)
-    start = f"{name}({','.join(names)})"
-    if not names:
-        return pl.Series([start], dtype=pl.String).new_from_index(0, frame.height)
-    texts = pl.DataFrame([_text(frame[column]).alias(column) for column in names])
-    return texts.select(start + pl.concat_str(_sized(pl.all()))).to_series()
+def _heading(name: str, names: Sequence[str]) -> str:
+    return f"{name}({','.join(sorted(names))})"
 
 
-def _sized(text: pl.Expr) -> pl.Expr:
-    return (text.str.len_bytes().cast(pl.String) + ":" + text).fill_null("-")
+def _of_users(users: pl.Series, said: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame({"user_key": users, "row": _row_texts(said)})
+
+
+#: Between values, between rows, for null, and before what stands for one of these in a value; before a heading.
+_VALUE, _ROW, _NULL, _ESCAPE = "\x1f", "\x1e", "\x1c", "\x1d"
+_HEADING = f"{_ESCAPE}{_ROW}"  # what no escape is
+_ESCAPED = {mark: f"{_ESCAPE}{place}" for place, mark in enumerate((_ESCAPE, _VALUE, _ROW, _NULL))}
+
+
+def _row_texts(frame: pl.DataFrame) -> pl.Series:
+    """Each row as one text, in which no two rows are one text."""
+    texts = [_unmistakable(_text(frame[name])).fill_null(_NULL) for name in sorted(frame.columns)]
+    if not texts:
+        return pl.Series([""], dtype=pl.String).new_from_index(0, frame.height)
+    named = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])
+    return named.select(pl.concat_str(pl.all(), separator=_VALUE)).to_series()
+
+
+def _unmistakable(text: pl.Series) -> pl.Series:
+    """Escape the few characters that mean something here; hardly ever one is there."""
+    if not columns.is_true(text.str.contains("[\x1c-\x1f]")).any():
+        return text
+    for mark, escaped in _ESCAPED.items():  # the escape itself first
+        text = text.str.replace_all(mark, escaped, literal=True)
+    return text
 
 
 def _text(series: pl.Series) -> pl.Series:
@@ -187,15 +226,20 @@ def _list_text(series: pl.Series) -> pl.Series:
     numbered = series.alias("item").to_frame().with_row_index("row")
     flat = numbered.filter(pl.col("item").list.len() > 0).explode("item")
     items = flat.drop("row").unnest("item") if isinstance(flat.schema["item"], pl.Struct) else flat.drop("row")
-    texts = pl.DataFrame({"row": flat["row"], "text": _row_texts(items, "")}).with_columns(_sized(pl.col("text")))
-    joined = texts.group_by("row", maintain_order=True).agg(pl.col("text").str.join(""))
+    texts = pl.DataFrame({"row": flat["row"], "text": _row_texts(items)})
+    joined = texts.group_by("row", maintain_order=True).agg(pl.col("text").str.join(_ROW))
     return numbered.select("row").join(joined, on="row", how="left", maintain_order="left")["text"]
 
 
-def _hashed(texts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _hashed(texts: Mapping[str, Sequence[pl.DataFrame]]) -> pl.DataFrame:
+    """Of each user the rows of all frames, those of one heading together and in order."""
     if not texts:
         return pl.DataFrame(schema={"user_key": pl.String, "hash": pl.String})
-    rows = pl.concat(texts).sort("user_key", "row")
-    users = rows.group_by("user_key", maintain_order=True).agg(_sized(pl.col("row")).str.join(""))
-    hashes = [hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest() for text in users["row"].to_list()]
+    told = [_told_of_users(heading, pl.concat(texts[heading])) for heading in sorted(texts)]
+    users = pl.concat(told).group_by("user_key").agg(pl.col("said").str.join(_HEADING)).sort("user_key")
+    hashes = [hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest() for text in users["said"].to_list()]
     return pl.DataFrame({"user_key": users["user_key"], "hash": pl.Series(hashes, dtype=pl.String)})
+
+
+def _told_of_users(heading: str, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.group_by("user_key").agg((heading + _ROW + pl.col("row").sort().str.join(_ROW)).alias("said"))

@@ -93,6 +93,7 @@ def sheet_of(
         rules.evaluate,
         overrides=tuple(override for override in context.overrides if override.mapping == mapping.name),
         scales=scales,
+        kinds=source.kinds,
     )
 
 

@@ -9,21 +9,15 @@ from decimal import Decimal
 
 import polars as pl
 
-from migrator.mapping import jsons, moments
+from migrator.mapping import fit_numbers, fit_times, jsons, moments
 from migrator.mapping import values as columns
-from migrator.mapping.arithmetic import has_places
 from migrator.mapping.schema import Column, Kind
 from migrator.mapping.transforms.times import days_of
 from migrator.mapping.values import Values
 
-_WHOLE = r"\A-?(0|[1-9][0-9]*)\z"
-_NUMBER = r"\A-?(0|[1-9][0-9]*)(\.[0-9]+)?\z"
 _UUID = r"(?i)\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\z"
-_TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?\z"
+_NUMBER_IN_JSON = r"\A\s*-?[0-9]"
 _NUL_IN_JSON = r"(\A|[^\\])(\\\\)*\\u0000"
-_GREATEST = 2**63 - 1  # of our own whole numbers, also where the column would take greater ones
-_FLOAT_DIGITS = 15  # of any number, a binary float of 64 bits gives so many back unchanged
-_OF_32_BITS = ("real", "float")  # how a server declares those; SQLite knows none
 
 Fit = Callable[[Values, Column, str], tuple[pl.Series, str]]
 
@@ -60,78 +54,8 @@ def nothing(values: Values, column: Column) -> pl.Series | None:
     return values.values.is_null()
 
 
-def _whole(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    if values.kind is Kind.INTEGER:
-        number = values.values
-    elif values.kind in (Kind.DECIMAL, Kind.BOOLEAN, Kind.FLOAT):
-        exact = columns.numbers(values)
-        number = exact.cast(pl.Int64, strict=False)
-        number = columns.blank(number, ~columns.is_true(number.cast(columns.NUMBER) == exact))
-    else:
-        text = values.text
-        number = columns.blank(text, ~columns.is_true(text.str.contains(_WHOLE))).cast(pl.Int64, strict=False)
-    if column.unsigned or column.bits < 64:
-        least, most = (
-            (0, 2**column.bits - 1) if column.unsigned else (-(2 ** (column.bits - 1)), 2 ** (column.bits - 1) - 1)
-        )
-        within = (number >= least) & (number <= min(most, _GREATEST))
-        number = columns.blank(number, ~columns.is_true(within))
-    if column.unsigned and column.bits == 64:
-        return number, f"it is no whole number from 0 to {_GREATEST}"
-    return number, f"it is no whole number of {column.bits} bits{' without a sign' if column.unsigned else ''}"
-
-
-def _decimal(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    number = _exact(values)
-    good = pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(number))
-    scale = 0 if column.scale is None and column.precision is not None else column.scale
-    if scale is not None and scale < 18:
-        good = good & has_places(number, scale)
-    if column.precision is not None:
-        before = column.precision - (scale or 0)
-        good = (
-            good & (number.abs() < pl.Series([10 ** min(before, 20)]).cast(pl.Decimal(38, 0))[0])
-            if before < 20
-            else good
-        )
-    if dialect == "sqlite":
-        good = good & _survives_float(number)
-    declared = column.declared or "the column"
-    return columns.blank(number, ~columns.is_true(good)), f"it does not fit into {declared} without losing digits"
-
-
-def _float(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    number = _exact(values)
-    good = _survives_float(number)
-    if not good.all() and not (dialect != "sqlite" and column.declared.lower().startswith(_OF_32_BITS)):
-        good = good | _says_a_float(number)
-    kept = columns.blank(number, ~columns.is_true(good))
-    return kept.cast(pl.Float64), "it has more digits than a binary float keeps"
-
-
-def _says_a_float(number: pl.Series) -> pl.Series:
-    """Which numbers are the shortest text of a float of 64 bits, with up to 17 digits: it is copied as it is."""
-    said = columns.text(number)
-    return columns.per_distinct(said, lambda text: Decimal(repr(float(text))) == Decimal(text), pl.Boolean())
-
-
-def _exact(values: Values) -> pl.Series:
-    if values.kind in (Kind.INTEGER, Kind.DECIMAL, Kind.BOOLEAN):
-        return columns.numbers(values)
-    text = values.text
-    return columns.parse_numbers(columns.blank(text, ~columns.is_true(text.str.contains(_NUMBER))))
-
-
-def _survives_float(number: pl.Series) -> pl.Series:
-    largest = number.abs().max()
-    if largest is None or (largest < 10**10 and has_places(number, 4).all()):  # type: ignore[operator]  # a Decimal
-        return pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(number))
-    digits = columns.text(number).str.replace_all(r"[-.]", "").str.strip_chars("0")
-    return digits.str.len_bytes() <= _FLOAT_DIGITS
-
-
 def _boolean(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    if values.kind is Kind.BOOLEAN:
+    if values.values.dtype == pl.Boolean:
         return values.values, ""
     words = {"0": False, "1": True, "false": False, "true": True}
     made = values.text.replace_strict(list(words), list(words.values()), default=None, return_dtype=pl.Boolean)
@@ -165,15 +89,11 @@ def _timestamp(values: Values, column: Column, dialect: str) -> tuple[pl.Series,
     return moments.instants(values.text), "it has no time zone; the step datetime with timezone gives it one"
 
 
-def _time(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
-    return _only(values.text, values.text.str.contains(_TIME)), "it is no time of day"
-
-
 def _text(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
     if values.kind is Kind.BINARY:
         return _none(values), "it is binary, and the column is text"
     text = values.text
-    good, complaint = ~_has_nul(text), "it holds a NUL character"
+    good, complaint = _without_nul(text, dialect), "it holds a NUL character"
     if column.length is not None and columns.is_true(text.str.len_bytes() > column.length).any():
         long = text.str.len_chars() > column.length
         if long.any():
@@ -183,11 +103,11 @@ def _text(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]
     return _only(text, good), complaint
 
 
-def _has_nul(text: pl.Series) -> pl.Series:
-    """Where a text holds a NUL; almost never, so that one look at all texts together is enough."""
-    if not columns.is_true(text.str.join("").str.contains("\x00", literal=True)).any():
-        return columns.none(len(text))
-    return text.str.contains("\x00", literal=True)
+def _without_nul(text: pl.Series, dialect: str) -> pl.Series:
+    """Where a text holds no NUL, which PostgreSQL does not take; one look at all texts together is mostly enough."""
+    if dialect != "postgresql" or not columns.is_true(text.str.join("").str.contains("\x00", literal=True)).any():
+        return ~columns.none(len(text))
+    return ~text.str.contains("\x00", literal=True)
 
 
 def _enum(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
@@ -218,7 +138,19 @@ def _json(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]
         return _none(values), "it is binary, and the column is JSON"
     else:
         text = columns.json_text(values)
-    return _only(text, ~text.str.contains(_NUL_IN_JSON)), "it is no JSON that the database can hold"
+    if dialect == "postgresql":
+        text = _only(text, ~text.str.contains(_NUL_IN_JSON))
+    if dialect == "sqlite":  # keeps a document that is nothing but a number as one
+        numbers = _only(text, text.str.contains(_NUMBER_IN_JSON))
+        lost = numbers.is_not_null() & columns.per_distinct(numbers, _is_kept_by_a_float, pl.Boolean()).is_null()
+        text = columns.blank(text, lost)
+    return text, "it is no JSON that the database can hold"
+
+
+def _is_kept_by_a_float(digits: str) -> bool | None:
+    number = Decimal(digits)
+    is_integer = digits.removeprefix("-").isdecimal() and -(2**63) <= number < 2**63
+    return True if is_integer or Decimal(repr(float(digits))) == number else None
 
 
 def _binary(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:
@@ -236,14 +168,14 @@ def _none(values: Values) -> pl.Series:
 
 
 _FITS: dict[Kind, Fit] = {
-    Kind.INTEGER: _whole,
-    Kind.DECIMAL: _decimal,
-    Kind.FLOAT: _float,
+    Kind.INTEGER: fit_numbers.whole,
+    Kind.DECIMAL: fit_numbers.decimal,
+    Kind.FLOAT: fit_numbers.float_,
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _date,
     Kind.DATETIME: _datetime,
     Kind.TIMESTAMP: _timestamp,
-    Kind.TIME: _time,
+    Kind.TIME: fit_times.time,
     Kind.TEXT: _text,
     Kind.ENUM: _enum,
     Kind.UUID: _uuid,

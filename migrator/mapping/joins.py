@@ -10,11 +10,11 @@ import polars as pl
 
 from migrator.mapping import faults, ids, pivots, predicates, uses
 from migrator.mapping import values as columns
-from migrator.mapping.model import Join, Predicate
+from migrator.mapping.model import Join, Predicate, Source
 from migrator.mapping.outcome import Context
-from migrator.mapping.people import People, named
-from migrator.mapping.query import Among, Query
-from migrator.mapping.schema import Schema, Table
+from migrator.mapping.people import People, database, named
+from migrator.mapping.query import Among, Query, Via
+from migrator.mapping.schema import Kind, Schema, Table
 from migrator.mapping.values import Values
 
 Fetch = Callable[[Query], pl.DataFrame]
@@ -93,6 +93,47 @@ def _nulled(series: pl.Series, meant: list[str]) -> pl.Series:
             return series
         hit = columns.text(series).is_in(meant)
     return columns.blank(series, columns.is_true(hit)) if hit.any() else series
+
+
+def promised(source: Source, column: str, legacy: Schema) -> Via | None:
+    """
+    A COLUMN of *source* behind one join, to whose table a SELECT may be joined: it has one row or none for each.
+
+    None where the join may have several, is conditional, or `null_if` could make null what is compared.
+    """
+    name, _, theirs = column.partition(".")
+    join = source.joins.get(name)
+    if join is None or not _is_plain(join, source, legacy):
+        return None
+    ours, other = legacy.tables[str(source.table)], legacy.tables[str(join.tables[0])]
+    compared = [(other.columns[there].kind, ours.columns[here].kind) for there, here in join.match]
+    if source.null_if and any(kinds != (Kind.INTEGER, Kind.INTEGER) for kinds in compared):
+        return None
+    if len(columns.parse_numbers(_meant(source.null_if)).drop_nulls()):
+        return None
+    pairs_ = tuple((str(there), str(here)) for there, here in join.match)
+    return Via(other.name, pairs_, ((theirs, column),))
+
+
+def _is_plain(join: Join, source: Source, legacy: Schema) -> bool:
+    if join.keep or join.many or join.pivot or len(join.tables) > 1 or any("." in ours for _, ours in join.match):
+        return False
+    if join.user is not None or database(join.tables[0]) != database(source.table):
+        return False
+    return is_single(join, legacy)
+
+
+def is_single(join: Join, legacy: Schema) -> bool:
+    """Whether the table of *join* itself promises one row."""
+    table = legacy.tables[str(join.tables[0])]
+    matched_ = {theirs for theirs, _ in join.match}
+    promised_ = any(set(key) <= matched_ for key in (table.key, *table.uniques) if key)
+    return promised_ and not join.where.tests and not join.where.any
+
+
+def _meant(null_if: Sequence[Any]) -> pl.Series:
+    texts = [text for text in map(columns.literal_text, null_if) if text is not None]
+    return pl.Series(texts, dtype=pl.String)
 
 
 def attach(

@@ -216,6 +216,7 @@ def _judged(values: Values, rows: pl.DataFrame, how: str) -> Values:
     )
     as_text = made["truth"].cast(pl.Int64) if values.kind is Kind.INTEGER else made["truth"].cast(pl.String)
     new = made["truth"] if values.kind is Kind.BOOLEAN else as_text
+    new = new.cast(values.values.dtype)
     done = replace(values, values=_set(values.values, made["survivor"], new))
     odd = made.filter("odd")["survivor"]
     return done.fails(_scattered(odd, len(values)), "it is neither true nor false") if len(odd) else done

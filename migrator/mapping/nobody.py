@@ -74,6 +74,8 @@ def mapping_of(set_: MappingSet, key: str) -> str | None:
 
 def apart(set_: MappingSet, keys: Iterable[str]) -> tuple[list[str], list[str]]:
     """Keys of users, and those of rows of nobody."""
+    if not movers(set_):
+        return list(keys), []
     people, rows = list[str](), list[str]()
     for key in keys:
         (people if mapping_of(set_, key) is None else rows).append(key)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from migrator.mapping.schema import Kind
 from migrator.mapping.watch import NOBODY, Watch
 
 #: One line per finding. `value` is the value as text (the caller seals it); `note` is a sentence where one helps.
@@ -61,7 +62,8 @@ class SourceRows:
 
     `frame` holds `__user` and `__key` (text), the source's columns under their names, one-row joins and pivots as
     `join.column`, `many` joins as `join` (list of struct), grouped sources as list columns. It is what the snapshot
-    keeps, and all that `compile.apply` needs. `read` counts legacy rows of the users before `where`.
+    keeps, and all that `compile.apply` needs. `read` counts legacy rows of the users before `where`. `kinds` says what
+    those columns are declared as that had to be read as text, because of a value that is no such or too large.
     """
 
     frame: pl.DataFrame
@@ -70,6 +72,7 @@ class SourceRows:
     expanded: int = 0
     folded: int = 0
     findings: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FINDINGS))
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

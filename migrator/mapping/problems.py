@@ -38,6 +38,7 @@ NAMES = {
     "E212": "rows-of-nobody-without-key",
     "W214": "condition-on-a-null",
     "E213": "rows-of-nobody-without-way",
+    "E215": "name-not-possible",
     "E301": "unknown-target-column",
     "E302": "not-null-column-not-set",
     "E303": "target-column-set-twice",

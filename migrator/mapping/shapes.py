@@ -15,7 +15,7 @@ from migrator.mapping.nobody import Known, Parents
 from migrator.mapping.outcome import Context, SourceRows
 from migrator.mapping.people import EVERYBODY, USER, People, database, of_mapping, with_everybody
 from migrator.mapping.query import Among, Query, Test, Via
-from migrator.mapping.schema import Schema, Table
+from migrator.mapping.schema import Kind, Schema, Table
 from migrator.mapping.unowned import Unowned, owner_of, unowned
 from migrator.mapping.users import users
 
@@ -250,18 +250,11 @@ class _Work:
         if join.user is not None or database(join.tables[0]) != database(self.source.table):
             return None
         wanted = [first.partition(".")[2]]
-        if self._is_single(join):
+        if joins.is_single(join, self.reading.legacy):
             wanted = uses.of_join(self.used, join.name)
             self.attached.add(join.name)
         pairs = tuple((str(theirs), str(ours)) for theirs, ours in join.match)
         return Via(str(join.tables[0]), pairs, tuple((name, f"{join.name}.{name}") for name in wanted))
-
-    def _is_single(self, join: Join) -> bool:
-        """Whether the other table itself promises one row."""
-        table = self.reading.legacy.tables[str(join.tables[0])]
-        matched = {theirs for theirs, _ in join.match}
-        promised = any(set(key) <= matched for key in (table.key, *table.uniques) if key)
-        return promised and not join.where.tests and not join.where.any
 
     def _attach(self, join: Join) -> None:
         if join.name in self.attached:
@@ -332,7 +325,36 @@ class _Work:
         lists = {column.partition(".")[0] for column in self.used}
         kept = [name for name in sorted(frame.columns) if name in {*self.used, *lists, "__rest", "__faults"}]
         ordered = frame.select("__user", "__key", *kept)
-        return SourceRows(ordered, self.count, self.filtered, self.expanded, self.folded)
+        kinds = self._kinds(ordered)
+        return SourceRows(ordered, self.count, self.filtered, self.expanded, self.folded, kinds=kinds)
+
+    def _kinds(self, frame: pl.DataFrame) -> dict[str, Kind]:
+        """What columns are declared as that had to be read as text."""
+        found = {}
+        for name in self.used:
+            join, _, column = name.rpartition(".")
+            source = self.source.joins.get(join) if join else self.source
+            table = None if source is None or source.pivot else self.reading.legacy.tables.get(_only_table(source))
+            declared = table.columns.get(column) if table else None
+            if declared is not None and declared.kind in columns.PLAIN and _is_text(frame, name):
+                found[str(name)] = declared.kind
+        return found
+
+
+def _only_table(source: Source | Join) -> str:
+    if isinstance(source, Join):
+        return str(source.tables[0]) if len(source.tables) == 1 else ""
+    return str(source.table)
+
+
+def _is_text(frame: pl.DataFrame, name: str) -> bool:
+    """Whether a column holds text, also one that stands in lists, as those of a `many` join and of a group do."""
+    join, _, column = name.rpartition(".")
+    type_ = frame.schema.get(name) or frame.schema.get(join)
+    inner = type_.inner if isinstance(type_, pl.List) else type_
+    if isinstance(inner, pl.Struct):
+        return any(part.name == column and part.dtype == pl.String for part in inner.fields)
+    return inner == pl.String
 
 
 def _split(where: Predicate) -> tuple[Predicate, Predicate]:

@@ -13,6 +13,7 @@ from migrator.mapping import values as columns
 from migrator.mapping.environment import Env
 from migrator.mapping.model import Rule, Source
 from migrator.mapping.outcome import Override
+from migrator.mapping.schema import Kind
 from migrator.mapping.troubles import Result
 from migrator.mapping.values import Values
 
@@ -28,6 +29,7 @@ class Sheet:
         frame: `__user`, `__key` and the columns as `shapes.read` gives them; for items of a collect, their columns.
         rules: The vars and fields that `$name` may mean.
         evaluate: How a rule is carried out on a sheet.
+        kinds: What columns are declared as that are text because of some value.
         outer: For items: the sheet of their rows, and each item's row number there.
     """
 
@@ -39,6 +41,7 @@ class Sheet:
     evaluate: Evaluate
     overrides: tuple[Override, ...] = ()
     scales: Mapping[str, int | None] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
     outer: tuple[Sheet, pl.Series] | None = None
     _results: dict[str, Result] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
@@ -74,7 +77,7 @@ class Sheet:
         if name.startswith("$"):
             return self._computed(str(name))
         if name in self.frame.columns:
-            return columns.of(self.frame.get_column(str(name)))
+            return columns.of(self.frame.get_column(str(name)), self.kinds.get(name))
         if self.outer:
             sheet, row_of = self.outer
             return _gathered(sheet.column(name), row_of)
@@ -109,6 +112,12 @@ class Sheet:
         if name not in self._items:
             self._items[name] = _unfolded(self.frame, join)
         return self._items[name]
+
+    def item_kinds(self, join: str | None) -> dict[str, Kind]:
+        """What columns of the items are declared as that are text because of some value."""
+        if join is None:
+            return dict(self.kinds)
+        return {name.removeprefix(f"{join}."): kind for name, kind in self.kinds.items() if name.startswith(f"{join}.")}
 
     def item_key(self, join: str | None) -> str | None:
         """Say which column of the items names them."""

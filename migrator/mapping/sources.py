@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -139,7 +139,7 @@ def _spoilt_where(values: Values, here: pl.Series) -> Values:
 
 def _collect(source: Collect, path: str, sheet: Sheet) -> Taken:
     row_of, frame = sheet.items(source.of)
-    items = _item_sheet(sheet, row_of, frame)
+    items = _item_sheet(sheet, row_of, frame, sheet.item_kinds(source.of))
     key = sheet.item_key(source.of)
     keys = items.column(key).text if key and key in frame.columns else _positions(row_of)
     results = {name: items.evaluate(rule, f"{path}.{name}", items) for name, rule in source.rules.items()}
@@ -164,12 +164,20 @@ def _collect(source: Collect, path: str, sheet: Sheet) -> Taken:
     return Taken((Values(made, Kind.JSON, bad=bad),), troubles=lifted, links=links)
 
 
-def _item_sheet(sheet: Sheet, row_of: pl.Series, frame: pl.DataFrame) -> Sheet:
+def _item_sheet(sheet: Sheet, row_of: pl.Series, frame: pl.DataFrame, kinds: Mapping[str, Kind]) -> Sheet:
     owned = frame.with_columns(sheet.users.gather(row_of).alias("__user"), sheet.keys.gather(row_of).alias("__key"))
     lookups = sheet.env.lookups
     env = replace(sheet.env, lookups=lookups and lookups.of(owned["__user"]))
     return Sheet(
-        sheet.name, sheet.source, owned, {}, env, sheet.evaluate, overrides=sheet.overrides, outer=(sheet, row_of)
+        sheet.name,
+        sheet.source,
+        owned,
+        {},
+        env,
+        sheet.evaluate,
+        overrides=sheet.overrides,
+        kinds=kinds,
+        outer=(sheet, row_of),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import polars as pl
 
@@ -12,10 +13,20 @@ from migrator.mapping.joins import Fetch, Reading
 from migrator.mapping.model import Mapping, MappingSet
 from migrator.mapping.nobody import Divided, Parents
 from migrator.mapping.outcome import Context
-from migrator.mapping.query import Query
-from migrator.mapping.schema import Schema
+from migrator.mapping.query import Among, Query
+from migrator.mapping.schema import Kind, Schema
 
 _SAMPLE = 5
+
+
+class Tallying(Protocol):
+    """A database that counts."""
+
+    def count(self, query: Query) -> int:
+        """How many rows *query* has."""
+
+    def tally(self, query: Query, by: str) -> pl.DataFrame:
+        """How many rows *query* has (`count`) per value of *by*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +58,32 @@ def unowned(
     fetch: Fetch,
     context: Context | None = None,
     parents: Parents | None = None,
+    everybody: pl.DataFrame | None = None,
+    tallying: Tallying | None = None,
 ) -> Unowned:
     """
     Count the rows of *mapping*'s source that belong to nobody, and where they move, say whose each is.
 
     Args:
         parents: The rows of nobody of the mappings before this one; None leaves the owners out.
+        everybody: `key` and `excluded` of all users, where they were read already.
+        tallying: Counts rows in the database.
 
     Cost:
-        Reads key and user of the whole source, and the whole of the joins its user stands behind.
+        One row per user and source where the database can count and no row moves, nor has to be shown. Else reads key
+        and user of the whole source, and the whole of the joins its user stands behind.
     """
     if mapping.source.table == people.EVERYBODY:
         return Unowned(0, 0)
     moves = parents is not None and nobody.moves(mapping)
+    known = _known(mapping, set_, legacy, fetch, context, everybody)
+    counted = None if moves or tallying is None else _tallied(mapping, set_, legacy, fetch, tallying, known)
+    if counted is not None and (not counted.count or mapping.source.without_user is not None):
+        return counted
     names = uses.names_read(set_, legacy) if moves and uses.asks_unread(mapping.source) else frozenset[str]()
     reading = Reading(legacy, fetch, mapping.source.null_if, context, names)
-    frame = _owners(mapping, reading, _dividing(set_, mapping) if moves else [])
-    known = _known(mapping, set_, legacy, fetch, context)
-    none = mapping.source.without_user
-    stands_for_none = [columns.literal_text(value) for value in none.values] if none else []
-    owner = pl.col("__owner")
-    is_null = owner.is_null() | owner.is_in([text for text in stands_for_none if text is not None])
-    told = frame.with_columns(is_null.alias("__null"), owner.is_in(known["key"].implode()).alias("__known"))
-    told = told.with_columns(pl.col("__known").fill_null(False) & ~pl.col("__null"))
+    told = _told(mapping, _owners(mapping, reading, _dividing(set_, mapping) if moves else []), known)
     lost = told.filter(~pl.col("__known"))
-    excluded = known.filter("excluded")["key"]
     divided = None
     if parents is not None and moves:
         divided = nobody.divide(set_, mapping, lost, reading.mask(mapping.source.where, lost), parents)
@@ -79,16 +91,103 @@ def unowned(
         null=int(told["__null"].sum()),
         unknown=int((~told["__null"] & ~told["__known"]).sum()),
         sample=tuple(columns.text(lost[_shown_key(mapping, lost)].head(_SAMPLE)).to_list()),
-        excluded=told.filter(pl.col("__known") & owner.is_in(excluded.implode())).height,
+        excluded=int(told["__excluded"].sum()),
         rows=told.height,
         divided=divided,
     )
 
 
-def _known(mapping: Mapping, set_: MappingSet, legacy: Schema, fetch: Fetch, context: Context | None) -> pl.DataFrame:
+def _told(mapping: Mapping, frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Rows with `__owner`, and whether he is `__null`, `__known`, `__excluded`."""
+    none = mapping.source.without_user
+    stands_for_none = [columns.literal_text(value) for value in none.values] if none else []
+    owner = pl.col("__owner")
+    is_null = owner.is_null() | owner.is_in([text for text in stands_for_none if text is not None])
+    told = frame.with_columns(is_null.alias("__null"), owner.is_in(known["key"].implode()).alias("__known"))
+    told = told.with_columns(pl.col("__known").fill_null(False) & ~pl.col("__null"))
+    excluded = known.filter("excluded")["key"]
+    return told.with_columns((pl.col("__known") & owner.is_in(excluded.implode())).fill_null(False).alias("__excluded"))
+
+
+def _tallied(
+    mapping: Mapping, set_: MappingSet, legacy: Schema, fetch: Fetch, tallying: Tallying, known: pl.DataFrame
+) -> Unowned | None:
+    """The same from rows that the database counted per owner; None where it cannot say whose a row is."""
+    found = _per_owner(mapping, set_, legacy, fetch, tallying, known)
+    if found is None:
+        return None
+    told = _told(mapping, found, known)
+    rows = pl.col("__rows")
+    null, lost, excluded = (
+        int(told.filter(mask)["__rows"].sum()) for mask in (pl.col("__null"), ~pl.col("__known"), pl.col("__excluded"))
+    )
+    return Unowned(null=null, unknown=lost - null, excluded=excluded, rows=int(told.select(rows).sum().item()))
+
+
+def _per_owner(
+    mapping: Mapping, set_: MappingSet, legacy: Schema, fetch: Fetch, tallying: Tallying, known: pl.DataFrame
+) -> pl.DataFrame | None:
+    """`__owner` and how many `__rows` he has; ordinary users may stand as one."""
+    source = mapping.source
+    table, user = legacy.tables[str(source.table)], str(source.user[0])
+    reading = Reading(legacy, fetch, source.null_if, None)
+    if len(source.user) > 1:
+        return None
+    if table.name == set_.set.users.table and user == set_.set.users.key and not (set_.set.also or source.null_if):
+        return known.select(pl.col("key").alias("__owner"), pl.lit(1, dtype=pl.Int64).alias("__rows"))
+    if "." not in user:
+        counted = tallying.tally(Query(table.name, (user,)), user)
+        return _by_owner(reading, counted, user, 0)
+    via = joins.promised(source, user, legacy)
+    return None if via is None else _behind(mapping, Query(table.name, (), via=via), user, reading, tallying, known)
+
+
+def _behind(
+    mapping: Mapping, rows: Query, user: str, reading: Reading, tallying: Tallying, known: pl.DataFrame
+) -> pl.DataFrame:
+    """
+    The same of rows whose user stands in another table.
+
+    Few rows there have no ordinary user, mostly none: only what hangs on those is told apart by owner.
+    """
+    assert rows.via is not None  # the only caller has found one
+    ((column, _),) = rows.via.take
+    above = tallying.tally(Query(rows.via.table, (column,)), column)
+    told = _told(mapping, _by_owner(reading, above, column, 0), known)
+    odd = above.filter(~told["__known"] | told["__excluded"])
+    joined = tallying.count(rows)
+    without = tallying.count(Query(rows.table, ())) - joined
+    is_asked_for = reading.legacy.tables[rows.via.table].columns[column].kind in (Kind.INTEGER, Kind.TEXT)
+    if odd[column].null_count() or (odd.height and not is_asked_for):
+        return _by_owner(reading, tallying.tally(rows, user), user, without)
+    counted = pl.DataFrame(schema={user: odd[column].dtype, "count": pl.Int64})
+    if odd.height:
+        counted = tallying.tally(replace(rows, among=Among(user, columns.text(odd[column]))), user)
+    found = _by_owner(reading, counted, user, without)
+    ordinary = told.filter(pl.col("__known") & ~pl.col("__excluded"))["__owner"].head(1)
+    rest = pl.DataFrame({"__owner": ordinary, "__rows": [joined - int(counted["count"].sum())] * len(ordinary)})
+    return pl.concat([found, rest.cast({"__owner": pl.String, "__rows": pl.Int64})])
+
+
+def _by_owner(reading: Reading, counted: pl.DataFrame, user: str, without: int) -> pl.DataFrame:
+    """Owners as texts; *without*: rows that nothing is joined to."""
+    owners = columns.text(reading.nulled(counted.select(user))[user])
+    found = pl.DataFrame({"__owner": owners, "__rows": counted["count"]})
+    nobody_ = pl.DataFrame({"__owner": [None], "__rows": [without]}, schema=found.schema)
+    return pl.concat([found, nobody_]) if without else found
+
+
+def _known(
+    mapping: Mapping,
+    set_: MappingSet,
+    legacy: Schema,
+    fetch: Fetch,
+    context: Context | None,
+    everybody: pl.DataFrame | None,
+) -> pl.DataFrame:
     """`key`, as the user column of *mapping* holds it, of everybody, and who is `excluded`."""
     if not set_.set.also or context is None or context.records is None:
-        return users.users(set_, legacy, fetch, context)
+        return users.users(set_, legacy, fetch, context) if everybody is None else everybody
     mine = context.records.filter(pl.col("source") == people.of_mapping(set_.set, mapping))
     return mine.select(pl.col("record_key").alias("key"), "excluded")
 

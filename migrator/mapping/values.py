@@ -29,6 +29,10 @@ _DTYPES: dict[Kind, pl.DataType] = {
     Kind.TIMESTAMP: INSTANT,
 }
 
+#: What JSON says without quotes.
+PLAIN = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN})
+_AS_BOOLEAN = {"1": "true", "0": "false"}  # as SQLite keeps them
+_BARE = r"\A(-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false)\z"  # in JSON
 _TIMES = (Kind.TIMESTAMP, Kind.DATETIME, Kind.DATE)
 _CONTROLS = {chr(code): json.dumps(chr(code))[1:-1] for code in range(32)}
 _ESCAPES = {"\\": "\\\\", '"': '\\"'} | _CONTROLS
@@ -54,6 +58,8 @@ class Values:
     """
     A column of values of one kind, in the frame type of that kind, and what a step has to say about them.
 
+    A source column of numbers or booleans in which some value is none, or larger than its frame type, is held as text
+    as a whole; its kind is what was declared nevertheless, so that no row depends on which others stand beside it.
     A value that a step could not make is null and marked in `failed`; one it looked for in vain in `missing`; one it
     changed on its own account in `changed` (a warning). `bad` marks the rows where a value it was made of had failed;
     `parent` says on which rows of another mapping a looked-up id hangs; `constant`: a literal of the mapping.
@@ -94,13 +100,19 @@ def dtype_of(kind: Kind) -> pl.DataType:
     return _DTYPES.get(kind, pl.String())
 
 
-def of(series: pl.Series) -> Values:
-    """Take a column of a frame as it was read."""
-    return Values(*_typed(series))
+def of(series: pl.Series, declared: Kind | None = None) -> Values:
+    """Take a column of a frame as it was read; *declared* where it is text and was declared as something else."""
+    if declared is None or series.dtype != pl.String:
+        return Values(*_typed(series))
+    if declared is Kind.BOOLEAN:
+        return Values(series.replace(_AS_BOOLEAN), declared)
+    return Values(series, Kind.DECIMAL if declared is Kind.FLOAT else declared)
 
 
 def _typed(series: pl.Series) -> tuple[pl.Series, Kind]:
     dtype = series.dtype
+    if dtype == pl.UInt64 and series.max() is not None and series.max() >= 2**63:  # type: ignore[operator]  # an int
+        return series.cast(NUMBER), Kind.DECIMAL
     if dtype.is_integer():
         return series.cast(pl.Int64), Kind.INTEGER
     if dtype.is_decimal():
@@ -185,13 +197,16 @@ def _number_text(series: pl.Series) -> pl.Series:
 
 def _float_text(number: float | None) -> str | None:
     if number is None or not math.isfinite(number):
-        return None if number is None else str(number)
+        return None if number is None else str(Decimal(number))  # as the databases say it, not as Python
     return plain_number(Decimal(repr(number))) if number else "0"
 
 
 def json_text(values: Values) -> pl.Series:
     """Each value as compact JSON text; null stays null."""
-    if values.kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN, Kind.JSON):
+    if values.kind in PLAIN and values.values.dtype == pl.String:
+        bare = is_true(values.values.str.contains(_BARE))
+        return pick(bare, values.values, quoted(values.values))
+    if values.kind in PLAIN or values.kind is Kind.JSON:
         return values.text
     return quoted(values.text)
 
@@ -242,14 +257,20 @@ def alike(one: Values, other: Values) -> tuple[Values, Values]:
     come out the same whichever rows stand beside it.
     """
     if one.kind is other.kind:
-        return one, other
+        return _held_alike(one, other)
     for empty, full in ((one, other), (other, one)):
         if empty.constant and empty.values.null_count() == len(empty):
             nulls = pl.Series([None], dtype=full.values.dtype).new_from_index(0, len(empty))
             typed = replace(empty, values=nulls, kind=full.kind)
             return (typed, full) if empty is one else (full, typed)
     kind = _common(one, other)
-    return as_kind(one, kind), as_kind(other, kind)
+    return _held_alike(as_kind(one, kind), as_kind(other, kind))
+
+
+def _held_alike(one: Values, other: Values) -> tuple[Values, Values]:
+    if one.values.dtype == other.values.dtype:
+        return one, other
+    return replace(one, values=one.text), replace(other, values=other.text)
 
 
 def _common(one: Values, other: Values) -> Kind:
@@ -276,7 +297,8 @@ def as_kind(values: Values, kind: Kind) -> Values:
     if kind is Kind.JSON:
         return replace(values, values=json_text(values), kind=kind)
     if kind is Kind.DECIMAL:
-        return replace(values, values=values.values.cast(NUMBER), kind=kind)
+        held = values.values if values.values.dtype == pl.String else values.values.cast(NUMBER)
+        return replace(values, values=held, kind=kind)
     if kind in _TIMES:
         return replace(values, values=moments.parse(values.text, kind), kind=kind)
     return replace(values, values=values.text, kind=Kind.TEXT)
@@ -289,10 +311,12 @@ def numbers(values: Values) -> pl.Series:
     Cost:
         Vectorised. Text is looked at as a whole: no blanks, no exponent, no thousands.
     """
-    if values.kind in (Kind.INTEGER, Kind.DECIMAL):
-        return values.values.cast(NUMBER)
     if values.kind is Kind.BOOLEAN:
+        if values.values.dtype == pl.String:
+            return parse_numbers(values.values.replace({"true": "1", "false": "0"}))
         return values.values.cast(pl.Int64).cast(NUMBER)
+    if values.values.dtype.is_integer() or values.values.dtype.is_decimal():
+        return values.values.cast(NUMBER)
     return parse_numbers(values.text)
 
 

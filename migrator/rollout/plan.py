@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import polars as pl
 
@@ -12,24 +11,11 @@ from migrator.errors import SettingWrong
 from migrator.rollout import buckets
 from migrator.rollout import pilot as pilots
 from migrator.rollout.pilot import Pilot
+from migrator.rollout.stages import Stage
 from migrator.rollout.units import Units
 
 GRAY = "gray"
 _FIRST_STEP = 25
-
-
-class Stage(StrEnum):
-    """How wide a wave is."""
-
-    PILOT = "pilot"
-    GRAY = "gray"
-    FULL = "full"
-    NOBODY = "nobody"  # rows that belong to no user, each its own owner: always the last wave
-
-    @property
-    def units(self) -> str:
-        """What the waves of this stage move."""
-        return "rows of nobody" if self is Stage.NOBODY else "users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +106,38 @@ def batches(
         raise SettingWrong(f"a batch holds at least 1 user, not {size}")
     units = Units.among(users, together or {})
     leaders = list(units.members)
-    cut, start = [], 0
-    for step in ramp(len(users), size):
-        end = units.part(step, leaders, start)
-        cut.append(units.spread(leaders[start:end]))
-        start = end
+    cut, start = _ramp(units, leaders, len(users), size)
     leaders, start = _by_key(leaders[start:], key_order), 0
     while start < len(leaders):
         end = units.part(size, leaders, start)
         cut.append(units.spread(leaders[start:end]))
         start = end
-    return [part for part in cut if part]
+    return cut
+
+
+def first_batches(users: Sequence[str], of: int, size: int, together: Mapping[str, str]) -> list[list[str]]:
+    """
+    Cut only the ramp of a wave.
+
+    Args:
+        users: The first users of the wave in order of their hash: at least as many as the ramp takes.
+        of: How many users the wave has.
+    """
+    units = Units.among(users, together)
+    return _ramp(units, list(units.members), of, size)[0]
+
+
+def places(users: pl.Series, leaders: pl.Series) -> pl.Series:
+    """
+    Number users in the order in which the rest of a wave is cut: by key, who stay together one behind the other.
+
+    Args:
+        users: Their keys, each once.
+        leaders: The first of those with whom each must be in one batch; null for who travels alone.
+    """
+    with_ = leaders.fill_null(users).alias("leader")
+    order = pl.DataFrame([with_, users.alias("user")]).with_row_index("row").sort(*_order(with_), "leader", "user")
+    return order.with_row_index("place").sort("row")["place"].cast(pl.Int64)
 
 
 def halves(users: Sequence[str], together: Mapping[str, str]) -> list[list[str]]:
@@ -149,6 +156,16 @@ def ramp(users: int, size: int) -> list[int]:
         users -= step
         step *= 2
     return steps
+
+
+def _ramp(units: Units, leaders: Sequence[str], users: int, size: int) -> tuple[list[list[str]], int]:
+    """The batches of the ramp, and the place of the first leader behind them."""
+    cut, start = [], 0
+    for step in ramp(users, size):
+        end = units.part(step, leaders, start)
+        cut.append(units.spread(leaders[start:end]))
+        start = end
+    return [part for part in cut if part], start
 
 
 def _tiered(users: pl.DataFrame, order: Sequence[str], gray: Sequence[int], salt: str, pilot: Pilot) -> list[WaveDraft]:
@@ -182,6 +199,15 @@ def _by_key(users: Sequence[str], key_order: str) -> list[str]:
     if key_order == "number" or (key_order == "auto" and all(_is_integer(user) for user in users)):
         return sorted(users, key=lambda user: (int(user), user))
     return sorted(users, key=_place)
+
+
+def _order(keys: pl.Series) -> list[pl.Expr]:
+    """What `_by_key` sorts by, for `leader`."""
+    key = pl.col("leader")
+    if keys.str.contains(r"^-?[0-9]{1,18}$").all():
+        return [key.cast(pl.Int64)]
+    parts = key.str.extract_groups(r"^(.+):(-?[0-9]{1,18})$")
+    return [parts.struct[0].fill_null(key), parts.struct[1].cast(pl.Int64).fill_null(0)]
 
 
 def _place(key: str) -> tuple[str, int, str]:

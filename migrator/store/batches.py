@@ -37,6 +37,7 @@ class Batch:
     started_at: datetime | None
     finished_at: datetime | None
     rows: int | None
+    memory: int | None = None
 
 
 def _batch(row: Any) -> Batch:
@@ -141,9 +142,9 @@ def renew(db: sa.Connection, batch: Batch, lease: timedelta, *, progressed: bool
     return _mine(db, batch, **values)
 
 
-def finish(db: sa.Connection, batch: Batch, rows: int) -> bool:
-    """The batch is done, if it still is ours."""
-    return _mine(db, batch, status=Status.DONE.value, finished_at=clock(db), lease_until=None, rows=rows)
+def finish(db: sa.Connection, batch: Batch, rows: int, memory: int | None = None) -> bool:
+    """The batch is done, if it still is ours; its worker held so many megabytes then."""
+    return _mine(db, batch, status=Status.DONE.value, finished_at=clock(db), lease_until=None, rows=rows, memory=memory)
 
 
 def give_back(db: sa.Connection, batch: Batch, error: str, delay: timedelta) -> bool:
@@ -176,6 +177,12 @@ def forget_ring(db: sa.Connection, batch_ids: Iterable[int]) -> None:
     lost = list(batch_ids)
     for start in range(0, len(lost), 5000):
         db.execute(sa.update(batches).where(batches.c.id.in_(lost[start : start + 5000])).values(rung_at=None))
+
+
+def forget_rings(db: sa.Connection, wave_id: int) -> None:
+    """No message for a waiting batch of this wave counts any more: each is rung for again."""
+    ready = (batches.c.wave_id == wave_id, batches.c.status == Status.READY.value)
+    db.execute(sa.update(batches).where(*ready).values(rung_at=None, dispatch_no=batches.c.dispatch_no + 1))
 
 
 def _mine(db: sa.Connection, batch: Batch, **values: Any) -> bool:

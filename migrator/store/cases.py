@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from migrator.errors import NotFound
 from migrator.rollout.states import Case as Status
 from migrator.rollout.states import User
+from migrator.store.among import among
 from migrator.store.tables import case_users, cases, users
 
 _WAITING = (User.PLANNED, User.MOVING, User.HELD, User.FAILED)
@@ -114,18 +115,15 @@ def select(
 
 def decided_for(db: sa.Connection, plan_id: int, user_keys: Sequence[str]) -> list[Case]:
     """Resolved and replayed cases of these users: the decisions that every later run applies."""
-    found: list[Case] = []
-    for start in range(0, len(user_keys), 5000):
-        mine = sa.select(case_users.c.case_id).where(case_users.c.user_key.in_(user_keys[start : start + 5000]))
-        query = sa.select(cases).where(
-            cases.c.plan_id == plan_id,
-            cases.c.status.in_([Status.RESOLVED.value, Status.REPLAYED.value]),
-            cases.c.id.in_(mine),
-        )
-        rows = db.execute(query).mappings().all()
-        named = _users(db, [row["id"] for row in rows])
-        found += [_case(row, named.get(row["id"], [])) for row in rows]
-    return found
+    mine = sa.select(case_users.c.case_id).where(among(db, case_users.c.user_key, user_keys))
+    query = sa.select(cases).where(
+        cases.c.plan_id == plan_id,
+        cases.c.status.in_([Status.RESOLVED.value, Status.REPLAYED.value]),
+        cases.c.id.in_(mine),
+    )
+    rows = db.execute(query).mappings().all()
+    named = _users(db, [row["id"] for row in rows])
+    return [_case(row, named.get(row["id"], [])) for row in rows]
 
 
 def decided(db: sa.Connection, plan_id: int, rule: str) -> list[Case]:
@@ -181,15 +179,13 @@ def lapse(db: sa.Connection, plan_id: int, user_keys: Iterable[str]) -> None:
         .where(users.c.plan_id == plan_id, users.c.status.in_([one.value for one in _WAITING]))
     )
     undecided = dict.fromkeys(("action", "resolution", "resolution_user", "resolved_by", "resolved_at"))
-    keys = sorted(user_keys)
-    for start in range(0, len(keys), 5000):
-        theirs = sa.select(case_users.c.case_id).where(case_users.c.user_key.in_(keys[start : start + 5000]))
-        db.execute(
-            sa.update(cases)
-            .where(cases.c.plan_id == plan_id, cases.c.status == Status.OPEN.value)
-            .where(cases.c.id.in_(theirs), cases.c.id.not_in(waiting))
-            .values(status=Status.REPLAYED.value, **undecided)
-        )
+    theirs = sa.select(case_users.c.case_id).where(among(db, case_users.c.user_key, user_keys))
+    db.execute(
+        sa.update(cases)
+        .where(cases.c.plan_id == plan_id, cases.c.status == Status.OPEN.value)
+        .where(cases.c.id.in_(theirs), cases.c.id.not_in(waiting))
+        .values(status=Status.REPLAYED.value, **undecided)
+    )
 
 
 def open_rows(db: sa.Connection, wave_id: int) -> dict[str, int]:

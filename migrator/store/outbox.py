@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.rollout.states import Notice as Status
+from migrator.store.among import among
 from migrator.store.tables import notices
 
 CLAIM = timedelta(minutes=5)  # a sender that died: the notice is sent again, with the same Message-ID
@@ -47,10 +48,7 @@ def _notice(row: Any) -> Notice:
 def put(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
     """Queue notices; one that was queued before (same unique key) is left alone. How many are new."""
     keys = [row["unique_key"] for row in rows]
-    known: set[str] = set()
-    for start in range(0, len(keys), 5000):
-        query = sa.select(notices.c.unique_key).where(notices.c.unique_key.in_(keys[start : start + 5000]))
-        known |= set(db.scalars(query))
+    known = set(db.scalars(sa.select(notices.c.unique_key).where(among(db, notices.c.unique_key, keys))))
     new = [dict(row) for row in rows if row["unique_key"] not in known]
     for start in range(0, len(new), 5000):
         db.execute(sa.insert(notices), new[start : start + 5000])
@@ -86,20 +84,13 @@ def settle(db: sa.Connection, notice_id: int, status: Status, **values: Any) -> 
 
 def cancel(db: sa.Connection, plan_id: int, user_keys: Iterable[str], events: Iterable[str]) -> int:
     """Unsent notices that are not true any more; how many."""
-    keys, cancelled = list(user_keys), 0
-    for start in range(0, len(keys), 5000):
-        done = db.execute(
-            sa.update(notices)
-            .where(
-                notices.c.plan_id == plan_id,
-                notices.c.user_key.in_(keys[start : start + 5000]),
-                notices.c.event.in_(list(events)),
-                notices.c.status == Status.QUEUED.value,
-            )
-            .values(status=Status.CANCELLED.value)
-        )
-        cancelled += done.rowcount
-    return cancelled
+    theirs = sa.update(notices).where(
+        notices.c.plan_id == plan_id,
+        among(db, notices.c.user_key, user_keys),
+        notices.c.event.in_(list(events)),
+        notices.c.status == Status.QUEUED.value,
+    )
+    return db.execute(theirs.values(status=Status.CANCELLED.value)).rowcount
 
 
 def select(
@@ -122,16 +113,13 @@ def get(db: sa.Connection, notice_id: int) -> Notice | None:
 
 def told(db: sa.Connection, plan_id: int, user_keys: Sequence[str], event: str) -> set[str]:
     """Users to whom a notice of *event* was sent."""
-    found: set[str] = set()
-    for start in range(0, len(user_keys), 5000):
-        query = sa.select(notices.c.user_key).where(
-            notices.c.plan_id == plan_id,
-            notices.c.user_key.in_(user_keys[start : start + 5000]),
-            notices.c.event == event,
-            notices.c.status.in_([Status.SENT.value, Status.DELIVERED.value, Status.CLAIMED.value]),
-        )
-        found |= set(db.scalars(query))
-    return found
+    query = sa.select(notices.c.user_key).where(
+        notices.c.plan_id == plan_id,
+        among(db, notices.c.user_key, user_keys),
+        notices.c.event == event,
+        notices.c.status.in_([Status.SENT.value, Status.DELIVERED.value, Status.CLAIMED.value]),
+    )
+    return set(db.scalars(query))
 
 
 def counts(db: sa.Connection, plan_id: int) -> list[tuple[str, str, int]]:

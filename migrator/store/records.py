@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from migrator.store import bulk
 from migrator.store.tables import records
+
+if TYPE_CHECKING:
+    import polars as pl
 
 CHUNK = 5000
 
@@ -24,10 +28,9 @@ class Record:
     rule: str
 
 
-def add(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store the records of a new plan, in bulk."""
-    for start in range(0, len(rows), CHUNK):
-        db.execute(sa.insert(records), [dict(row) for row in rows[start : start + CHUNK]])
+def add(db: sa.Connection, plan_id: int, rows: pl.DataFrame) -> None:
+    """Store the records of a new plan, in bulk: source, record_key, user_key, rule."""
+    bulk.insert(db, records, rows, plan_id=plan_id)
 
 
 def of_users(db: sa.Connection, plan_id: int, users: Sequence[str]) -> list[Record]:

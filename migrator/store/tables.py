@@ -100,6 +100,11 @@ waves = sa.Table(
     sa.Column("rung_at", Utc),
     sa.Column("verdict", sa.String(8)),
     sa.Column("findings", sa.JSON),
+    sa.Column("uncut_from", sa.BigInteger),  # place from which on users have no batch yet; none: all are cut
+    sa.Column("batch_size", sa.Integer),  # users of the batch that is cut next
+    sa.Column("measured", sa.Integer, nullable=False, server_default="0"),  # ended batches that this size goes by
+    sa.Column("orders", sa.JSON),  # what was set while it runs: batch_size, workers, max_lag, …
+    sa.Column("waiting", sa.JSON),  # why no batch is handed out, and since when
     sa.UniqueConstraint("plan_id", "ordinal"),
 )
 
@@ -125,8 +130,16 @@ batches = sa.Table(
     sa.Column("started_at", Utc),
     sa.Column("finished_at", Utc),
     sa.Column("rows", sa.BigInteger),
+    sa.Column("memory", sa.Integer),  # megabytes that its worker held when it was done
     sa.Index(None, "wave_id", "status"),
 )
+
+
+def _where_set(*columns: str) -> sa.Index:
+    """An index of those rows alone that have a value in the last column: few have one, or not from the start."""
+    is_set = sa.column(columns[-1]).is_not(None)
+    return sa.Index(f"ix_users_{columns[-1]}", *columns, sqlite_where=is_set, postgresql_where=is_set)
+
 
 users = sa.Table(
     "users",
@@ -151,11 +164,12 @@ users = sa.Table(
     sa.Column("fence", sa.BigInteger),  # of the snapshot that holds him
     sa.Column("generation", sa.BigInteger),
     sa.Column("changed_at", Utc, nullable=False),
-    sa.Index(None, "plan_id", "wave_id", "status"),
-    sa.Index(None, "plan_id", "status"),
-    sa.Index(None, "batch_id"),
-    sa.Index(None, "plan_id", "email_print"),
-    sa.Index(None, "plan_id", "group_key"),
+    sa.Column("place", sa.BigInteger),  # the order in which a wave is cut into batches: near rows lie together
+    sa.Index(None, "wave_id", "status", "place"),
+    sa.Index("ix_users_counts", "plan_id", "status", "kind", "tier", "wave_id"),  # all that is counted is in it
+    _where_set("batch_id"),
+    _where_set("plan_id", "email_print"),
+    _where_set("plan_id", "group_key"),
 )
 
 #: Which record of which legacy source is which user: the identity rule's answer, or a person's.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from migrator.store import bulk
 from migrator.store.tables import tier_runs, tiers
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class TierRun:
 
 def replace(
     db: sa.Connection,
-    rows: Sequence[Mapping[str, Any]],
+    rows: pl.DataFrame,
     as_of: datetime,
     thresholds: Mapping[str, Any],
     set_hash: str,
@@ -33,8 +37,7 @@ def replace(
 ) -> None:
     """Store a new assignment (user_key, tier, code, r, f, m) in place of the last one."""
     db.execute(sa.delete(tiers))
-    for start in range(0, len(rows), 5000):
-        db.execute(sa.insert(tiers), [dict(row) for row in rows[start : start + 5000]])
+    bulk.insert(db, tiers, rows)
     values = {"as_of": as_of, "thresholds": dict(thresholds), "set_hash": set_hash, "assigned_at": now}
     db.execute(sa.insert(tier_runs).values(**values))
 
@@ -51,9 +54,13 @@ def get(db: sa.Connection, user_key: str) -> dict[str, Any] | None:
     return dict(row) if row else None
 
 
-def every(db: sa.Connection) -> list[dict[str, Any]]:
-    """All users with tier and numbers, by key."""
-    return [dict(row) for row in db.execute(sa.select(tiers).order_by(tiers.c.user_key)).mappings()]
+def every(db: sa.Connection) -> pl.DataFrame:
+    """All users with tier and numbers (user_key, tier, code, r, f, m), in no order."""
+    import polars as pl
+
+    texts, numbers = ("user_key", "tier", "code", "m"), ("r", "f")
+    schema = dict.fromkeys(texts, pl.String()) | dict.fromkeys(numbers, pl.Int64())
+    return bulk.select(db, sa.select(*(tiers.c[name] for name in schema)), schema)
 
 
 def counts(db: sa.Connection) -> dict[str, dict[str, int]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from migrator.rollout.states import User as Status
+from migrator.store import bulk
+from migrator.store.among import among
 from migrator.store.tables import users
 
-CHUNK = 5000
+if TYPE_CHECKING:
+    import polars as pl
+
 USER, ROWS = "user", "rows"  # kinds: a person, or a row of nobody that is its own owner
 
 
@@ -40,16 +45,21 @@ class User:
     fence: int | None
     generation: int | None
     changed_at: datetime
+    place: int | None = None
 
 
 def _user(row: Any) -> User:
     return User(**{**row, "status": Status(row["status"])})
 
 
-def add(db: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store users of a new plan, in bulk."""
-    for start in range(0, len(rows), CHUNK):
-        db.execute(sa.insert(users), [dict(row) for row in rows[start : start + CHUNK]])
+def add(db: sa.Connection, plan_id: int, rows: pl.DataFrame) -> None:
+    """Store users of a plan, in bulk: the columns of the table; those that are left out stay empty."""
+    bulk.insert(db, users, rows, plan_id=plan_id)
+
+
+def filling(db: sa.Connection) -> AbstractContextManager[None]:
+    """Within it all users of a plan are added."""
+    return bulk.filling(db, users, ("ix_users_counts", "ix_users_email_print"))  # the others are filled in their order
 
 
 def get(db: sa.Connection, plan_id: int, key: str) -> User | None:
@@ -66,19 +76,22 @@ def by_email(db: sa.Connection, plan_id: int, email_print: str) -> list[User]:
 
 def some(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[User]:
     """These users, in key order."""
-    wanted, found = sorted(keys), []
-    for start in range(0, len(wanted), CHUNK):
-        query = sa.select(users).where(users.c.plan_id == plan_id, users.c.user_key.in_(wanted[start : start + CHUNK]))
-        found += [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
-    return found
+    query = sa.select(users).where(users.c.plan_id == plan_id, among(db, users.c.user_key, keys))
+    return [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
 
 
-def of_batch(db: sa.Connection, batch_id: int, statuses: Iterable[Status] | None = None) -> list[User]:
-    """Users of a batch, in key order; only those in *statuses* where given."""
-    query = sa.select(users).where(users.c.batch_id == batch_id)
+def of_batch(db: sa.Connection, batch_id: int, statuses: Iterable[Status] | None = None) -> list[str]:
+    """Keys of the users of a batch, in their order; only those in *statuses* where given."""
+    query = sa.select(users.c.user_key).where(users.c.batch_id == batch_id)
     if statuses is not None:
         query = query.where(users.c.status.in_([status.value for status in statuses]))
-    return [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
+    return list(db.scalars(query.order_by(users.c.user_key)))
+
+
+def any_of(db: sa.Connection, wave_id: int, status: Status) -> bool:
+    """Whether somebody of a wave is in this status."""
+    some = sa.select(users.c.user_key).where(users.c.wave_id == wave_id, users.c.status == status.value).limit(1)
+    return db.execute(some).first() is not None
 
 
 def of_wave(db: sa.Connection, wave_id: int, statuses: Iterable[Status] | None = None) -> list[User]:
@@ -107,64 +120,31 @@ def move(
     **values: Any,
 ) -> int:
     """Change the status of those users who still are in one of *old*; how many."""
-    wanted, moved = list(keys), 0
-    for start in range(0, len(wanted), CHUNK):
-        done = db.execute(
-            sa.update(users)
-            .where(
-                users.c.plan_id == plan_id,
-                users.c.user_key.in_(wanted[start : start + CHUNK]),
-                users.c.status.in_([status.value for status in old]),
-            )
-            .values(status=new.value, changed_at=now, **values)
-        )
-        moved += done.rowcount
-    return moved
-
-
-def set_generations(db: sa.Connection, plan_id: int, generations: Mapping[str, int]) -> None:
-    """Write which generation of the ledger each user is at; set-wise, as most share one."""
-    grouped: dict[int, list[str]] = {}
-    for key, generation in generations.items():
-        grouped.setdefault(generation, []).append(key)
-    for generation, keys in grouped.items():
-        assign(db, plan_id, keys, generation=generation)
+    still = users.c.status.in_([status.value for status in old])
+    theirs = sa.update(users).where(users.c.plan_id == plan_id, among(db, users.c.user_key, keys), still)
+    return db.execute(theirs.values(status=new.value, changed_at=now, **values)).rowcount
 
 
 def assign(db: sa.Connection, plan_id: int, keys: Iterable[str], **values: Any) -> None:
     """Write what is no status: wave, batch, generation, fence."""
-    wanted = list(keys)
-    for start in range(0, len(wanted), CHUNK):
-        db.execute(
-            sa.update(users)
-            .where(users.c.plan_id == plan_id, users.c.user_key.in_(wanted[start : start + CHUNK]))
-            .values(**values)
-        )
+    theirs = sa.update(users).where(users.c.plan_id == plan_id, among(db, users.c.user_key, keys))
+    db.execute(theirs.values(**values))
 
 
 def groups(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> dict[str, str]:
     """Those of *keys* who merge with others -> the key of the one who survives."""
-    wanted, found = sorted(keys), dict[str, str]()
-    for start in range(0, len(wanted), CHUNK):
-        query = sa.select(users.c.user_key, users.c.group_key).where(
-            users.c.plan_id == plan_id,
-            users.c.user_key.in_(wanted[start : start + CHUNK]),
-            users.c.group_key.is_not(None),
-        )
-        found |= {key: leader for key, leader in db.execute(query.order_by(users.c.user_key))}
-    return found
+    query = sa.select(users.c.user_key, users.c.group_key).where(
+        users.c.plan_id == plan_id, among(db, users.c.user_key, keys), users.c.group_key.is_not(None)
+    )
+    return {key: leader for key, leader in db.execute(query.order_by(users.c.user_key))}
 
 
 def with_groups(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[User]:
     """These users, and all who merge with one of them; in key order."""
     asked = set(keys)
-    leaders = sorted(set(groups(db, plan_id, asked).values()))
-    for start in range(0, len(leaders), CHUNK):
-        query = sa.select(users.c.user_key).where(
-            users.c.plan_id == plan_id, users.c.group_key.in_(leaders[start : start + CHUNK])
-        )
-        asked |= set(db.scalars(query))
-    return some(db, plan_id, asked)
+    leaders = set(groups(db, plan_id, asked).values())
+    query = sa.select(users.c.user_key).where(users.c.plan_id == plan_id, among(db, users.c.group_key, leaders))
+    return some(db, plan_id, asked | set(db.scalars(query)))
 
 
 def counts(db: sa.Connection, plan_id: int, kind: str = USER) -> list[tuple[int | None, str, str, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.errors import NotFound, Overtaken
-from migrator.rollout.plan import Stage
+from migrator.rollout.stages import Stage
 from migrator.rollout.states import Wave as Status
 from migrator.store.tables import waves
 
@@ -34,6 +34,11 @@ class Wave:
     rung_at: datetime | None
     verdict: str | None
     findings: list[dict[str, Any]] | None
+    uncut_from: int | None = None
+    batch_size: int | None = None
+    measured: int = 0
+    orders: dict[str, Any] | None = None
+    waiting: dict[str, Any] | None = None
 
     @property
     def units(self) -> str:

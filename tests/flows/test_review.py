@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, Refused
-from migrator.flows import overview, review, rollbacks, waves
+from migrator.flows import case_view, overview, review, rollbacks, waves
 from migrator.rollout.states import Case, User, Wave
 from migrator.store import cases, plans, users
 from migrator.store import waves as wave_store
@@ -256,8 +256,8 @@ def test_nobody_is_excluded_whom_a_dead_worker_has_written(held: Bakery, tmp_pat
 
 
 def test_values_are_shown_to_who_decides_and_sealed_where_they_lie(held: Bakery) -> None:
-    assert review.masked("jane@bakery.example") == "j…@…ample"
-    assert review.case_as_json(held.parts, case_of(held, "3"), reveal=False)["value"] == "n…"
+    assert case_view.masked("jane@bakery.example") == "j…@…ample"
+    assert case_view.as_json(held.parts, case_of(held, "3"), reveal=False)["value"] == "n…"
     for name in ("control.db", "control.db-wal"):
         path = held.folder / name
         assert not path.exists() or b"bakery.example" not in path.read_bytes()

@@ -24,7 +24,7 @@ def a_bakery(folder: Path) -> Bakery:
 
 def stored(bakery: Bakery) -> dict[str, str]:
     with bakery.parts.control.read() as db:
-        return {row["user_key"]: row["tier"] for row in tiers.every(db)}
+        return dict(tiers.every(db).select("user_key", "tier").iter_rows())
 
 
 def test_every_user_who_is_not_excluded_has_a_tier_with_its_numbers(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_day_with_several_signs_of_life_is_one_day() -> None:
 
     made = found(VISITS, visit=[*visits, a_visit("2026-05-01 10:00:00", who=8)])
 
-    assert made.days.rows() == [("7", date(2026, 5, 1)), ("7", date(2026, 5, 2)), ("8", date(2026, 5, 1))]
+    assert sorted(made.days.rows()) == [("7", date(2026, 5, 1)), ("7", date(2026, 5, 2)), ("8", date(2026, 5, 1))]
     assert made.days.schema == activity.DAYS
     assert made.latest == datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -56,7 +56,7 @@ def test_signs_of_life_of_several_tables_are_put_together() -> None:
 
     made = found(both, visit=[a_visit("2026-05-01 09:00:00")], sale=[a_sale("1"), a_sale("1", "2026-05-03 10:00:00")])
 
-    assert made.days["day"].to_list() == [date(2026, 5, 1), date(2026, 5, 3)]
+    assert set(made.days["day"]) == {date(2026, 5, 1), date(2026, 5, 3)}
 
 
 def test_the_day_is_that_of_utc() -> None:

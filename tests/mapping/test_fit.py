@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -97,7 +98,12 @@ def fitted(value: Any, column: Column, dialect: str = "postgresql") -> Any:
         (date(2020, 1, 2), a_column("timestamp"), FAILED),
         (NOON, a_column("timestamp"), NOON),
         ("23:59:59", a_column("time"), "23:59:59"),
-        ("24:00:00", a_column("time"), FAILED),
+        ("23:59", a_column("time"), "23:59:00"),
+        ("12:34:56.500", a_column("time"), "12:34:56.5"),
+        ("12:34:56.5", a_column("time", scale=0), FAILED),
+        ("24:00:00", a_column("time"), "24:00:00"),
+        ("24:00:00.1", a_column("time"), FAILED),
+        ("-01:00:00", a_column("time"), FAILED),
         ("[1,2)", a_column("other"), "[1,2)"),
     ],
 )  # fmt: skip
@@ -112,10 +118,41 @@ def test_a_list_or_an_object_fits_into_json_and_into_text() -> None:
     assert fitted(tree, a_column("text", length=3)) == FAILED
 
 
-def test_a_whole_number_above_our_own_greatest_is_told_which_that_is() -> None:
-    made = fit.fit(of(pl.Series(["18446744073709551615"])), a_column("integer", unsigned=True), "mariadb")
-
-    assert (outcome(made)[0], made.note) == (FAILED, f"it is no whole number from 0 to {2**63 - 1}")
+@pytest.mark.parametrize(
+    ("value", "column", "dialect", "made"),
+    [
+        ("18446744073709551615", a_column("integer", unsigned=True), "mysql", 2**64 - 1),
+        (Decimal(2**64 - 1), a_column("integer", unsigned=True), "mysql", 2**64 - 1),
+        ("18446744073709551616", a_column("integer", unsigned=True), "mysql", FAILED),
+        ("18446744073709551615", a_column("integer"), "mysql", FAILED),
+        ("838:59:59", a_column("time"), "mysql", "838:59:59"),
+        ("-838:59:59.0", a_column("time"), "mysql", "-838:59:59"),
+        ("838:59:59.1", a_column("time"), "mysql", FAILED),
+        ("-00:00:00", a_column("time"), "mysql", "00:00:00"),
+        ("1" * 30, a_column("decimal", precision=30, scale=0), "postgresql", "1" * 30),
+        ("1" * 31, a_column("decimal", precision=30, scale=0), "postgresql", FAILED),
+        (f"0.{'1' * 25}0", a_column("decimal", precision=30, scale=25), "mysql", f"0.{'1' * 25}"),
+        (f"0.{'1' * 26}", a_column("decimal", precision=30, scale=25), "mysql", FAILED),
+        ("1" * 30, a_column("decimal"), "sqlite", FAILED),
+        ("NaN", a_column("decimal", precision=9), "postgresql", "NaN"),
+        ("Infinity", a_column("decimal", precision=9), "postgresql", FAILED),
+        ("Infinity", a_column("decimal"), "postgresql", "Infinity"),
+        ("NaN", a_column("decimal", precision=9), "mysql", FAILED),
+        ("1" + "0" * 300, a_column("float"), "postgresql", 1e300),
+        ("1" * 18, a_column("float"), "postgresql", FAILED),
+        ("1" + "0" * 309, a_column("float"), "postgresql", FAILED),
+        ("-Infinity", a_column("float"), "sqlite", -math.inf),
+        ("-Infinity", a_column("float"), "mysql", FAILED),
+        ("0.1", a_column("float", declared="float"), "mysql", 0.1),
+        ("16777217", a_column("float", declared="float"), "mysql", FAILED),
+        ("a\x00b", a_column("text"), "mysql", "a\x00b"),
+        ('"\\u0000"', a_column("json"), "sqlite", '"\\u0000"'),
+        ("123456789012345678901", a_column("json"), "sqlite", FAILED),
+        ("[123456789012345678901]", a_column("json"), "sqlite", "[123456789012345678901]"),
+    ],
+)  # fmt: skip
+def test_what_fits_is_what_this_database_holds(value: Any, column: Column, dialect: str, made: Any) -> None:
+    assert fitted(value, column, dialect) == made
 
 
 def test_sqlite_keeps_decimals_as_binary_floats_so_sixteen_digits_do_not_fit() -> None:

@@ -422,6 +422,34 @@ def test_an_id_made_of_fields_needs_those_fields_and_such_a_key() -> None:
     assert any("has no key of (order_id, position)" in text for text in said)
 
 
+@pytest.mark.parametrize("name", ["a.b", "__row"])
+def test_a_column_that_cannot_be_named_is_for_a_view(name: str) -> None:
+    known = legacy()
+    known.tables["t_user"].columns[name] = Column(name, Kind.TEXT)
+    texts = changed("accounts.yaml", "name: {from: nick,", f"name: {{from: {name},")
+
+    told = [problem for problem in found(texts, old=known) if problem.code == "E215"]
+
+    assert [under(problem, texts) for problem in told] == [name]
+    assert told[0].text.startswith(f'"{name}"')
+    assert "view" in told[0].help
+
+
+def test_a_column_that_is_called_like_one_of_ours_cannot_be_written() -> None:
+    new = target()
+    new.tables["accounts"].columns["__user"] = Column("__user", Kind.TEXT)
+    texts = changed("accounts.yaml", "  name: {from: nick", "  __user: {from: nick}\n  name: {from: nick")
+
+    assert [under(problem, texts) for problem in found(texts, new=new) if problem.code == "E215"] == ["__user"]
+
+
+def test_a_table_whose_rows_we_could_not_tell_from_ours_is_not_written() -> None:
+    new = target()
+    new.tables["accounts"].columns["__key"] = Column("__key", Kind.TEXT)
+
+    assert [under(one, TEXTS) for one in found(TEXTS, new=new) if one.code == "E215"] == ["accounts"]
+
+
 def test_a_nullable_column_that_nobody_sets_is_a_warning() -> None:
     code, word, said = only(changed("lines.yaml", "  count: {from: num, default: 1}\n", "ignore: {num: not wanted}\n"))
 

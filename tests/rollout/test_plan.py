@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from migrator.errors import SettingWrong
 from migrator.rollout import buckets, plan
 from migrator.rollout.pilot import Pilot
+from migrator.rollout.stages import Stage
 
 TIERS = ("core", "normal", "edge")
 sizes = st.tuples(*(st.integers(0, 400) for _ in TIERS))
@@ -50,7 +53,7 @@ def test_after_a_gray_wave_its_share_of_the_tier_is_in_with_the_pilot_counted(co
 @given(sizes, shares)
 def test_users_of_a_wave_are_in_the_order_of_their_hash(counts, gray):
     for wave in plan.waves(people(*counts), TIERS, gray, "s"):
-        purpose = "pilot" if wave.stage is plan.Stage.PILOT else "gray"
+        purpose = "pilot" if wave.stage is Stage.PILOT else "gray"
         assert buckets.ranked("s", purpose, wave.users) == wave.users
 
 
@@ -74,7 +77,7 @@ def test_widening_a_gray_share_never_puts_a_user_out():
 
     def early(share: int) -> set[str]:
         waves = plan.waves(users, TIERS, [share], "s")
-        return {user for wave in waves if wave.stage is not plan.Stage.FULL for user in wave.users}
+        return {user for wave in waves if wave.stage is not Stage.FULL for user in wave.users}
 
     assert early(6) < early(25) < early(50) < early(99)
 
@@ -170,7 +173,7 @@ def test_rows_of_nobody_are_the_last_wave_and_there_is_none_without_them():
 
     last = plan.rows_of_nobody(owners, "s", planned)[-1]
 
-    assert (last.ordinal, last.name, last.stage, last.tier) == (len(planned) + 1, "nobody", plan.Stage.NOBODY, None)
+    assert (last.ordinal, last.name, last.stage, last.tier) == (len(planned) + 1, "nobody", Stage.NOBODY, None)
     assert last.users == buckets.ranked("s", "gray", owners)
     assert (last.stage.units, planned[0].stage.units) == ("rows of nobody", "users")
     assert plan.rows_of_nobody([], "s", planned) == planned
@@ -180,3 +183,22 @@ def test_rows_of_nobody_are_cut_by_mapping_and_number():
     owners = ["~orders:10", "~lines:7:2", "~orders:9", "~vouchers:x", "~lines:7:10"]
 
     assert plan.batches(owners, 100) == [["~lines:7:2", "~lines:7:10", "~orders:9", "~orders:10", "~vouchers:x"]]
+
+
+keys = st.integers(-50, 10**12).map(str) | st.builds("~{}:{}".format, st.sampled_from(["a", "b"]), st.integers(0, 200))
+
+
+@given(st.lists(keys | st.text("xyé:1", min_size=1), unique=True), st.data())
+def test_places_are_the_order_in_which_batches_are_cut_by_key(users: list[str], data: st.DataObject) -> None:
+    heads = data.draw(st.lists(st.sampled_from(users), unique=True, max_size=3)) if users else []
+    leaders = [data.draw(st.none() | st.sampled_from(heads)) if heads else None for _ in users]
+    leaders = [user if user in heads else leader for user, leader in zip(users, leaders, strict=True)]
+    together = {user: leader for user, leader in zip(users, leaders, strict=True) if leader is not None}
+
+    found = plan.places(pl.Series(users, dtype=pl.String), pl.Series(leaders, dtype=pl.String)).to_list()
+
+    assert sorted(found) == list(range(len(users)))
+    in_place = [together.get(user, user) for _, user in sorted(zip(found, users, strict=True))]
+    units = [together.get(part[0], part[0]) for part in plan.batches(users, 1, together=together)]
+    assert list(dict.fromkeys(in_place)) == units
+    assert sum(one != other for one, other in pairwise(in_place)) == max(len(units) - 1, 0), "a unit is parted"

@@ -156,8 +156,8 @@ def test_a_part_inherits_what_was_used_up_and_takes_its_users_along(control: Con
 
         assert part is not None
         assert (part.attempts, part.interruptions) == (4, 0)
-        assert [user.user_key for user in users.of_batch(db, part.id)] == ["2"]
-        assert [user.user_key for user in users.of_batch(db, batch.id)] == ["1"]
+        assert users.of_batch(db, part.id) == ["2"]
+        assert users.of_batch(db, batch.id) == ["1"]
 
 
 def test_who_pauses_a_wave_sees_the_lease_or_is_seen_by_who_takes_it(control: Control) -> None:

@@ -48,7 +48,7 @@ def test_users_are_found_by_wave_and_batch_in_key_order(control: Control, status
         batch = a_batch(db, wave, ["b", "a"])
 
         assert [one.user_key for one in users.of_wave(db, wave.id, statuses)] == ["a", "b"]
-        assert [one.user_key for one in users.of_batch(db, batch.id, statuses)] == ["a", "b"]
+        assert users.of_batch(db, batch.id, statuses) == ["a", "b"]
 
 
 def test_users_are_found_by_the_snapshot_that_holds_them(control: Control) -> None:
@@ -60,7 +60,4 @@ def test_users_are_found_by_the_snapshot_that_holds_them(control: Control) -> No
         a_user(db, plan, "2", status="live", batch_id=batch.id, fence=2)
         a_user(db, plan, "3", status="held", batch_id=batch.id)
 
-        users.set_generations(db, plan.id, {"1": 1, "2": 3})
-
         assert users.of_batches(db, plan.id, tuple(User)) == {(batch.id, 1): ["1"], (batch.id, 2): ["2"]}
-        assert [one.generation for one in users.some(db, plan.id, ["1", "2", "3"])] == [1, 3, None]

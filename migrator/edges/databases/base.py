@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import polars as pl
 
@@ -33,6 +33,10 @@ class Concern:
     remedy: str
 
 
+#: A query, and how many rows it gave.
+Asked: TypeAlias = tuple[Query, int]
+
+
 class LegacyReader(Protocol):
     """One short read-only snapshot transaction, as far as legacy needs it."""
 
@@ -41,6 +45,20 @@ class LegacyReader(Protocol):
 
     def count(self, query: Query) -> int:
         """How many rows *query* has."""
+
+    def tally(self, query: Query, by: str) -> pl.DataFrame:
+        """
+        How many rows *query* has per value of *by*, a column of its table or of its `via`: counted by the database.
+
+        Returns: *by*, typed as `select` does, and `count`; a value may come several times where types are loose.
+        """
+
+    def unchanged(self, asked: Sequence[Asked], mark: str) -> bool:
+        """
+        Whether the rows of these queries are still what they were when they were read, after `mark` was taken.
+
+        False where that cannot be told without reading them again.
+        """
 
     def look(self, table: str) -> dict[str, Seen]:
         """What lint may know of the data of each column, from all rows or (of a large table) from a sample."""
@@ -98,6 +116,9 @@ class Writer(Reader, Protocol):
 
     def write(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
         """Merge *rows* (all set columns) into *table* by *key*: staged in bulk, then one statement."""
+
+    def add(self, table: str, rows: pl.DataFrame) -> None:
+        """Insert *rows* (all set columns) into *table* in bulk; DatabaseRefused where a row stands under their key."""
 
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""

@@ -24,6 +24,8 @@ EXACT = pl.Decimal(38, 18)
 
 #: Without loss in Decimal(38, 18). Whether a number fits is a question of digits, not of size.
 _FITS_EXACT = r"^-?\d{1,20}(\.\d{1,18}0*)?$"
+#: The text of a float that every server prints alike.
+_SHORTEST = r"^-?\d{1,16}(\.\d{1,18})?$"
 _INTEGER = r"^(0|-?[1-9]\d{0,18})$"
 _NUMBER = r"^-?\d+(\.\d+)?$"
 #: What a database of loose types turns into a number when it compares text with a number column.
@@ -133,6 +135,19 @@ def exact_or_text(texts: pl.Series) -> pl.Series:
     return texts.cast(EXACT) if _fit_exact(texts) else texts
 
 
+def float_texts(texts: pl.Series) -> pl.Series:
+    """
+    Say each float by its shortest text, which servers choose differently for some large ones (1e23); then as `exact_or_text`.
+    """
+    if texts.str.contains(_SHORTEST).all():
+        return exact_or_text(texts)
+    return exact_or_text(pl.Series(texts.name, [_shortest(text) for text in texts], dtype=pl.String))
+
+
+def _shortest(text: str | None) -> str | None:
+    return canonical(float(text)) if text is not None and re.fullmatch(_PRINTED, text) else text
+
+
 def _fit_exact(texts: pl.Series) -> bool:
     return texts.str.contains(_FITS_EXACT).all()
 
@@ -149,12 +164,11 @@ def text(series: pl.Series) -> pl.Series:
     """Print any column of a read or write frame as the text by which rows are matched."""
     kind = series.dtype
     if isinstance(kind, pl.Decimal):
-        # the point keeps '100' from losing its zeros
-        return series.cast(EXACT).cast(pl.String).str.replace(r"\.?0+$", "")
+        return _without_zeros(series.cast(EXACT).cast(pl.String))
     if isinstance(kind, pl.Datetime):
         return moments(series, zone="+00")
     if kind == pl.Binary:
-        return "\\x" + series.bin.encode("hex")
+        return ("\\x" + series.bin.encode("hex")).alias(series.name)
     if kind.is_float():
         return as_canonical(series.name, series.to_list())
     return series.cast(pl.String)  # dates print as ISO
@@ -163,7 +177,12 @@ def text(series: pl.Series) -> pl.Series:
 def moments(series: pl.Series, zone: str) -> pl.Series:
     """Print times as PostgreSQL does: no fraction that is zero, none of its trailing zeros; *zone* where there is one."""
     suffix = zone if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone else ""
-    return series.dt.to_string("%Y-%m-%d %H:%M:%S%.6f").str.replace(r"\.?0+$", "") + suffix
+    return _without_zeros(series.dt.replace_time_zone(None).cast(pl.String)) + suffix
+
+
+def _without_zeros(texts: pl.Series) -> pl.Series:
+    """Take zeros from the end behind the point, which all of *texts* have, and the point where nothing is left there."""
+    return texts.str.strip_chars_end("0").str.strip_suffix(".")
 
 
 def matchable(series: pl.Series, kind: Kind) -> pl.Series:
@@ -172,6 +191,8 @@ def matchable(series: pl.Series, kind: Kind) -> pl.Series:
 
     So neither does '012' find the number 12, nor does 'abc' make the database refuse the question.
     """
+    if series.dtype.is_integer() and kind in (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT):
+        return series.cast(pl.String)
     texts = text(series)
     if kind is Kind.INTEGER:
         return _only(texts, _is_integer(texts))

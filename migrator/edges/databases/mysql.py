@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from migrator.edges.databases import own
 from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
+from migrator.edges.databases.quoting import quote_every_name
 from migrator.errors import SettingWrong, Unreachable
 from migrator.mapping.schema import Schema
 
@@ -89,6 +90,7 @@ class MysqlDatabase:
                 "program_name": "migrator",
             },
         )
+        quote_every_name(self._engine)
 
     def schema(self) -> Schema:
         """What the database holds now, our own tables left out."""

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement
 
 from migrator.edges.databases import frames
+from migrator.edges.databases.mysql_statements import OneOfNumbers
 from migrator.edges.databases.mysql_values import ZONE, bindable, exact
 from migrator.mapping.schema import Column, Kind
 
@@ -86,7 +87,8 @@ def _charset(declared: Column) -> str:
 
 def _one_of(columns: Sequence[ColumnElement[Any]], rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
     if len(columns) == 1:
-        return columns[0].in_([value for (value,) in rows])
+        values = [value for (value,) in rows]
+        return OneOfNumbers(columns[0], values) if set(map(type, values)) == {int} else columns[0].in_(values)
     return sa.tuple_(*columns).in_(rows)
 
 

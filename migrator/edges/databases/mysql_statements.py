@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import Executable
 from migrator.mapping.schema import Column
 
 _MOST_ROWS = 1000
-_MOST_BYTES = 1_000_000  # of one statement; a server takes 16 MiB and more
+MOST_BYTES = 1_000_000  # of one statement; a server takes 16 MiB and more
 _BYTES_OF_A_NUMBER = 24
 
 
@@ -37,12 +37,26 @@ class Rows:
 
 
 class InsertRows(Executable, ClauseElement):
-    """INSERT *count* rows at once; their values are given when it is run, one row after the other."""
+    """
+    INSERT *count* rows at once; their values are given when it is run, one row after the other.
+
+    Without *count* there is one place for all rows, to be filled with what `mysql_literals` writes.
+    """
 
     inherit_cache = False
 
-    def __init__(self, rows: Rows, count: int) -> None:
+    def __init__(self, rows: Rows, count: int | None = None) -> None:
         self.rows, self.count = rows, count
+
+
+class OneOfNumbers(sa.ColumnElement[bool]):
+    """A column is one of these whole numbers, which stand in the statement: thousands of parameters cost more."""
+
+    inherit_cache = False
+    type = sa.Boolean()
+
+    def __init__(self, column: sa.ColumnElement[Any], numbers: Sequence[int]) -> None:
+        self.column, self.numbers = column, numbers
 
 
 def pieces(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -52,7 +66,7 @@ def pieces(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         size += _bytes(column)
     number = pl.Series(range(rows.height), dtype=pl.Int64)
     for _, piece in rows.with_columns(
-        (size.cum_sum() // _MOST_BYTES).alias(_BY_SIZE), (number // _MOST_ROWS).alias(_BY_COUNT)
+        (size.cum_sum() // MOST_BYTES).alias(_BY_SIZE), (number // _MOST_ROWS).alias(_BY_COUNT)
     ).group_by(_BY_SIZE, _BY_COUNT, maintain_order=True):
         yield piece.drop(_BY_SIZE, _BY_COUNT)
 
@@ -70,6 +84,12 @@ def _bytes(column: pl.Series) -> pl.Series:
     return size.cast(pl.Int64).fill_null(0)
 
 
+@compiles(OneOfNumbers)
+def _one_of_numbers(element: OneOfNumbers, compiler: Any, **options: Any) -> str:
+    column: str = compiler.process(element.column, **options)
+    return column + " IN (" + ", ".join(map(str, element.numbers)) + ")"
+
+
 @compiles(InsertRows)
 def _insert_rows(element: InsertRows, compiler: Any, **_: Any) -> str:
     quote, rows = compiler.preparer.quote, element.rows
@@ -78,7 +98,7 @@ def _insert_rows(element: InsertRows, compiler: Any, **_: Any) -> str:
     row = ["%s"] * len(names)
     if rows.stamped:
         names, row = [*names, quote(rows.stamped)], [*row, "CURRENT_TIMESTAMP"]
-    lines = ", ".join(["(" + ", ".join(row) + ")"] * element.count)
+    lines = "%s" if element.count is None else ", ".join(["(" + ", ".join(row) + ")"] * element.count)
     words = ["INSERT INTO", into, "(" + ", ".join(names) + ")", "VALUES", lines]
     if rows.changed is not None:
         # one after the other: what decides must be changed last

@@ -57,8 +57,10 @@ def typed(raw: pl.Series, declared: Column) -> pl.Series:
         return texts == "1"
     if kind is Kind.FLOAT and declared.declared.startswith("float"):
         texts = texts.cast(pl.Float64).cast(pl.Float32).cast(pl.String)  # the shortest text that is this float
-    if kind in (Kind.DECIMAL, Kind.FLOAT):
+    if kind is Kind.DECIMAL:
         return frames.exact_or_text(texts)
+    if kind is Kind.FLOAT:
+        return frames.float_texts(texts)
     return _moments(texts, kind) if kind in _TIMES else texts
 
 
@@ -91,6 +93,9 @@ def _moments(texts: pl.Series, kind: Kind) -> pl.Series:
 def bindable(series: pl.Series, declared: Column) -> list[object]:
     """Give a column as values that the server stores as they are meant."""
     type_ = series.dtype
+    if declared.declared.startswith("float"):
+        # the shortest text of the greatest float of 32 bits is beyond it for a server that reads it with 64
+        return series.cast(pl.Float32, strict=False).cast(pl.Float64).to_list()
     if isinstance(type_, pl.Decimal):
         return frames.text(series).to_list()
     if isinstance(type_, pl.Datetime):

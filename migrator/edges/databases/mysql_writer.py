@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import mysql_counters, mysql_order, mysql_values
+from migrator.edges.databases import mysql_counters, mysql_literals, mysql_order, mysql_values
 from migrator.edges.databases.base import Claim
 from migrator.edges.databases.mysql_failures import meaning
 from migrator.edges.databases.mysql_reader import MysqlReader
-from migrator.edges.databases.mysql_statements import InsertRows, Rows, pieces
+from migrator.edges.databases.mysql_statements import MOST_BYTES, InsertRows, Rows, pieces
 from migrator.edges.databases.own import LEDGER_COLUMNS
 from migrator.edges.databases.reader import in_order
 from migrator.edges.databases.references import as_text
@@ -111,14 +111,24 @@ class MysqlWriter(SqlWriter, MysqlReader):
     def _insert(self, rows: Rows) -> int:
         """Insert piece by piece; how many rows the server counts."""
         met = 0
-        for piece in pieces(rows.values):
-            values = [
-                mysql_values.bindable(column, rows.columns.get(column.name, _OURS)) for column in piece.get_columns()
-            ]
-            statement = InsertRows(rows, piece.height).compile(dialect=self._connection.dialect)
-            with self._driver.cursor() as cursor:
-                met += cursor.execute(str(statement), [value for row in zip(*values, strict=True) for value in row])
+        with self._driver.cursor() as cursor:
+            for statement, values in self._inserting(rows):
+                met += cursor.execute(statement, values)
         return met
+
+    def _inserting(self, rows: Rows) -> Iterator[tuple[str, list[object] | None]]:
+        """Give the statements, and the values that are not written in them."""
+        dialect, known = self._connection.dialect, rows.columns
+        lines = mysql_literals.lines(rows.values, known, _OURS, stamped=rows.stamped is not None)
+        if lines is not None:
+            statement = str(InsertRows(rows).compile(dialect=dialect))
+            for several in mysql_literals.statements(lines, MOST_BYTES):
+                yield statement % (several,), None
+            return
+        for piece in pieces(rows.values):
+            values = [mysql_values.bindable(column, known.get(column.name, _OURS)) for column in piece.get_columns()]
+            marked = InsertRows(rows, piece.height).compile(dialect=dialect)
+            yield str(marked), [value for row in zip(*values, strict=True) for value in row]
 
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         """Let rows of a table that points at itself go of each other first, or else delete children before parents."""

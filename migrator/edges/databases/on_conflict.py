@@ -22,6 +22,10 @@ class OnConflictWriter(SqlWriter):
     def _stage(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
         """Put *rows*, whose columns are of *target*, into a temporary table."""
 
+    def _given(self, own: sa.Table, rows: pl.DataFrame) -> sa.FromClause:
+        """Make *rows*, whose columns are of one of our own tables, something to select from."""
+        return self._stage(own, rows)
+
     def _raise_fence(self, claim: Claim) -> bool:
         fence = self._own.fence
         statement = self.insert(fence).values(batch=claim.batch, fence=claim.fence)
@@ -34,21 +38,21 @@ class OnConflictWriter(SqlWriter):
 
     def _take(self, claim: Claim, users: pl.DataFrame) -> set[str]:
         ledger = self._own.ledger
-        staged = self._stage(ledger, users)
+        given = self._given(ledger, users)
         constants = claimed(claim)
         # WHERE keeps SQLite from taking ON CONFLICT for a join's ON
-        source = sa.select(*staged.c, *(sa.literal(value) for value in constants.values())).where(sa.true())
-        statement = self.insert(ledger).from_select([*TAKEN, *constants], source.order_by(staged.c[0]))
+        source = sa.select(*given.c, *(sa.literal(value) for value in constants.values())).where(sa.true())
+        statement = self.insert(ledger).from_select([*TAKEN, *constants], source.order_by(given.c[0]))
         fresh = {name: statement.excluded[name] for name in (*TAKEN[1:], *constants)}
         taken = statement.on_conflict_do_update(
             index_elements=[ledger.c.user_key],
             set_=fresh | {"at": sa.func.current_timestamp()},
             where=ledger.c.generation < statement.excluded.generation,
         ).returning(ledger.c.user_key)
-        return set(self._connection.execute(taken).scalars())
+        return set(self._connection.execute(taken).scalars().all())
 
     def _note(self, own: sa.Table, rows: pl.DataFrame) -> None:
-        source = sa.select(*self._stage(own, rows).c).where(sa.true())
+        source = sa.select(*self._given(own, rows).c).where(sa.true())
         noted = self.insert(own).from_select(rows.columns, source)
         self._connection.execute(noted.on_conflict_do_nothing())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -55,6 +56,7 @@ class OwnTables:
         return self.ledger, self.fence, self.ids, self.owners
 
 
+@cache
 def own_tables(schema: str | None) -> OwnTables:
     """Describe them as they stand in *schema* (None: the database has no schemas)."""
     metadata = sa.MetaData(schema=schema)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import reduce
 from io import BytesIO
 from itertools import count
 from typing import Any
@@ -14,11 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, own, postgresql_schema, postgresql_sequences
-from migrator.edges.databases.base import Concern
+from migrator.edges.databases import frames, own, postgresql_changes, postgresql_schema, postgresql_sequences
+from migrator.edges.databases.base import Asked, Concern
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
 from migrator.edges.databases.postgresql_statements import CopyIn, CopyOut, OverridingSelect, Stage
+from migrator.edges.databases.quoting import as_value, quote_every_name
 from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.statements import Statement, relation
 from migrator.edges.databases.writer import Numbers
@@ -59,6 +62,10 @@ _COMPARED_AS = {
 }
 _TIMES_COMPARED_AS = {Kind.DATE: "date", Kind.DATETIME: "timestamp", Kind.TIMESTAMP: "timestamptz"}
 
+#: What is printed without a character that CSV would have to quote.
+_BARE = frozenset({*frames.READ_TYPES, Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP, Kind.UUID})
+_END = 1  # of each line
+
 
 class PostgresqlDatabase:
     """One schema of one PostgreSQL database. As legacy its transactions are read-only."""
@@ -84,6 +91,7 @@ class PostgresqlDatabase:
                 "prepare_threshold": None,  # a pooler in between would lose prepared statements
             },
         )
+        quote_every_name(self._engine)
 
     def schema(self) -> Schema:
         """What the schema holds now, our own tables left out."""
@@ -168,7 +176,7 @@ class PostgresqlDatabase:
         return unreachable(driver_error(error), f"the {self._role} database {at_place(self._url)}", self._url.password)
 
     def _search_path(self) -> str:
-        quoted = self._engine.dialect.identifier_preparer.quote_identifier(self._namespace)
+        quoted = as_value(self._engine.dialect.identifier_preparer.quote_identifier(self._namespace))
         return quoted if self._namespace == "public" else f"{quoted}, public"  # operators of extensions
 
 
@@ -195,6 +203,10 @@ class PostgresqlReader(SqlReader):
         """A number column holds nothing else here."""
         return sa.true()
 
+    def unchanged(self, asked: Sequence[Asked], mark: str) -> bool:
+        """Look at which transactions wrote the rows; see `postgresql_changes`."""
+        return postgresql_changes.unchanged(self._connection, self._namespace, self.schema, self, asked, mark)
+
     def number(self, value: Decimal) -> ColumnElement[Any]:
         """Bind it as numeric."""
         return sa.literal(value)
@@ -203,12 +215,13 @@ class PostgresqlReader(SqlReader):
         self, column: ColumnElement[Any], declared: Column, values: pl.Series
     ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Give column and values as two that can be compared: in a type that has all of them, or as printed."""
-        texts = frames.matchable(values, declared.kind).to_list()
         type_ = _COMPARED_AS.get(declared.kind)
         if values.dtype.is_temporal():
             type_ = _TIMES_COMPARED_AS.get(declared.kind)
         printed = type_ in (None, "text")
-        array = sa.cast(sa.literal(texts, sa.types.NullType()), _Named(f"{type_ or 'text'}[]"))
+        array = sa.cast(
+            _literal(frames.matchable(values, declared.kind), numbers=type_ == "bigint"), _Named(f"{type_ or 'text'}[]")
+        )
         return sa.cast(column, sa.Text) if printed and declared.kind is not Kind.TEXT else column, array
 
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
@@ -219,23 +232,30 @@ class PostgresqlReader(SqlReader):
         return [unnested], sa.and_(*tied)
 
     def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
-        """COPY the rows out. A last column of 1 keeps a row of one null from being an empty line."""
-        printed = [
-            _printed(column, declared)
-            for column, declared in zip(statement.selected_columns, columns.values(), strict=True)
-        ]
-        copy = CopyOut(statement.with_only_columns(*printed, sa.literal(1).label("line"), maintain_column_froms=True))
+        """
+        Have the server print all rows as one CSV text: half the work, on both sides, of a message for each row.
+
+        Only what is too long for one text (1 GB) comes row by row.
+        """
+        printed = statement.with_only_columns(
+            *(_printed(*found) for found in zip(statement.selected_columns, columns.values(), strict=True)),
+            maintain_column_froms=True,
+        )
+        try:
+            with self._connection.begin_nested():
+                text = self._connection.execute(_as_one_text(printed, columns)).scalar_one()
+        except sa.exc.DBAPIError as error:
+            if not isinstance(driver_error(error), psycopg.errors.ProgramLimitExceeded):
+                raise
+            text = self._copied(printed)
+        return _frame(text, columns)
+
+    def _copied(self, statement: Statement) -> bytes:
+        """COPY the rows out."""
+        copy = CopyOut(statement.add_columns(sa.literal(_END).label("line")))
         compiled = copy.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
         with self._driver.cursor() as cursor, cursor.copy(str(compiled), dict(compiled.params)) as lines:
-            text = b"".join(lines)
-        types = {str(number): _csv_type(column.kind) for number, column in enumerate(columns.values())}
-        frame = (
-            pl.read_csv(text, has_header=False, schema={**types, "line": pl.Int8()})
-            if text
-            else pl.DataFrame(schema=types)
-        )
-        named = zip(columns.items(), types, strict=True)
-        return pl.DataFrame([_typed(frame[position].alias(name), column.kind) for (name, column), position in named])
+            return b"".join(lines)
 
     @property
     def _driver(self) -> psycopg.Connection[Any]:
@@ -269,6 +289,25 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         inserted = insert(target).from_select(rows.columns, OverridingSelect(*staged.c))
         return self._counted(merging(inserted, key, changed))
 
+    def _add(self, table: Table, rows: pl.DataFrame) -> int:
+        """COPY straight into the table, unless who may see which row is decided row by row: COPY cannot ask that."""
+        target = relation(table, self._namespace)
+        if self._connection.execute(sa.select(sa.func.row_security_active(self._regclass(target)))).scalar_one():
+            return self._merge(table, rows, [])
+        return self._copy_in(CopyIn(target, rows.columns), rows)
+
+    def _given(self, own: sa.Table, rows: pl.DataFrame) -> sa.FromClause:
+        """Give few, narrow rows as arrays: a temporary table would cost more than they do."""
+        arrays = (
+            sa.cast(_literal(frames.text(column), numbers=number), _Named("bigint[]" if number else "text[]"))
+            for column, number in ((column, column.dtype.is_integer()) for column in rows.get_columns())
+        )
+        return sa.func.unnest(*arrays).table_valued(*rows.columns).render_derived("given")
+
+    def _regclass(self, target: sa.TableClause) -> ColumnElement[Any]:
+        name = as_value(self._connection.dialect.identifier_preparer.format_table(target))
+        return sa.cast(sa.literal(name, sa.types.NullType()), _Named("regclass"))
+
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         main = relation(table, self._namespace)
         _, condition = self._keyed(main, table.columns, keys)
@@ -296,14 +335,20 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         """COPY *rows* into a temporary table whose columns are those of the target."""
         staged = sa.table(f"migrator_stage_{next(self._numbers)}", *(sa.column(name) for name in rows.columns))
         self._connection.execute(Stage(staged, sa.select(*(target.c[name] for name in rows.columns))))
+        self._copy_in(CopyIn(staged, rows.columns), rows)
+        return staged
+
+    def _copy_in(self, statement: CopyIn, rows: pl.DataFrame) -> int:
+        """Send *rows* as CSV; how many arrived."""
         lines = BytesIO()
         rows.select(_csv_column(column) for column in rows.get_columns()).write_csv(
             lines, include_header=False, quote_style="non_numeric"
         )
-        copy = str(CopyIn(staged).compile(dialect=self._connection.dialect))
-        with self._driver.cursor() as cursor, cursor.copy(copy, {"none": None}) as into:
-            into.write(lines.getbuffer())
-        return staged
+        copy = str(statement.compile(dialect=self._connection.dialect))
+        with self._driver.cursor() as cursor:
+            with cursor.copy(copy, {"none": None}) as into:
+                into.write(lines.getbuffer())
+            return cursor.rowcount
 
 
 class _Named(sa.types.UserDefinedType[object]):
@@ -318,6 +363,15 @@ class _Named(sa.types.UserDefinedType[object]):
         return self.name
 
 
+def _literal(texts: pl.Series, *, numbers: bool) -> ColumnElement[Any]:
+    """Give texts as the literal of an array; what is no number is quoted, so that it cannot be taken for something else."""
+    if not numbers:
+        escaped = texts.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
+        texts = '"' + escaped + '"'
+    elements = texts.fill_null("NULL").str.join(",").item() or ""
+    return sa.literal("{" + elements + "}", sa.types.NullType())
+
+
 def _as_numeric(column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
     # straight from float8 the server would round to 15 digits
     exact = sa.cast(column, sa.Text) if declared.kind is Kind.FLOAT else column
@@ -325,10 +379,39 @@ def _as_numeric(column: ColumnElement[Any], declared: Column) -> ColumnElement[A
 
 
 def _printed(column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
-    """Leave it to COPY to print the value; only char(n) loses its padding by a cast."""
+    """Leave it to the server to print the value; only char(n) loses its padding by a cast."""
     if declared.kind is Kind.TEXT and declared.declared.startswith("char("):
         return sa.cast(column, sa.Text).label(column.key)
     return column
+
+
+def _as_one_text(statement: Statement, columns: Mapping[str, Column]) -> Statement:
+    """SELECT all rows of *statement*, in its order, as the lines of one CSV text; null where there is none."""
+    rows = statement.subquery("rows")
+    fields = [_field(column, declared.kind) for column, declared in zip(rows.c, columns.values(), strict=True)]
+    parts: list[Any] = [part for field in fields for part in (field, ",")]
+    # no function takes more than a hundred arguments
+    pieces = [sa.func.concat(*parts[start : start + 90]) for start in range(0, len(parts), 90)]
+    line = reduce(operator.add, [*pieces, sa.literal(str(_END))])
+    return sa.select(sa.func.string_agg(line, "\n"))
+
+
+def _field(column: ColumnElement[Any], kind: Kind) -> ColumnElement[Any]:
+    """Quote what may hold anything; null, quoted, stays null, and is printed as nothing."""
+    if kind in _BARE:
+        return column
+    return sa.literal('"') + sa.func.replace(sa.cast(column, sa.Text), '"', '""') + sa.literal('"')
+
+
+def _frame(text: str | bytes | None, columns: Mapping[str, Column]) -> pl.DataFrame:
+    """Read CSV back. A last column keeps a row of one null from being an empty line."""
+    types = {str(number): _csv_type(column.kind) for number, column in enumerate(columns.values())}
+    frame = pl.DataFrame(schema=types)
+    if text:
+        content = text.encode() if isinstance(text, str) else text
+        frame = pl.read_csv(content, has_header=False, schema={**types, "line": pl.Int8()})
+    named = zip(columns.items(), types, strict=True)
+    return pl.DataFrame([_typed(frame[position].alias(name), column.kind) for (name, column), position in named])
 
 
 def _csv_type(kind: Kind) -> pl.DataType:
@@ -336,8 +419,10 @@ def _csv_type(kind: Kind) -> pl.DataType:
 
 
 def _typed(column: pl.Series, kind: Kind) -> pl.Series:
-    if kind in (Kind.DECIMAL, Kind.FLOAT):
+    if kind is Kind.DECIMAL:
         return frames.exact_or_text(column)
+    if kind is Kind.FLOAT:
+        return frames.float_texts(column)
     if kind is Kind.BOOLEAN:
         return column == "t"
     if kind is Kind.BINARY:

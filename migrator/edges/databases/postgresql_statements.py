@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,12 +21,12 @@ class CopyOut(Executable, ClauseElement):
 
 
 class CopyIn(Executable, ClauseElement):
-    """COPY CSV from us into all columns of *relation*."""
+    """COPY CSV from us into *columns* of *relation*."""
 
     inherit_cache = False
 
-    def __init__(self, relation: sa.TableClause) -> None:
-        self.relation = relation
+    def __init__(self, relation: sa.TableClause, columns: Sequence[str]) -> None:
+        self.relation, self.columns = relation, columns
 
 
 class Stage(Executable, ClauseElement):
@@ -51,8 +52,7 @@ def _copy_out(element: CopyOut, compiler: Any, **options: Any) -> str:
 
 @compiles(CopyIn)
 def _copy_in(element: CopyIn, compiler: Any, **options: Any) -> str:
-    quote = compiler.preparer.quote
-    columns = ", ".join(quote(column.name) for column in element.relation.columns)
+    columns = ", ".join(map(compiler.preparer.quote, element.columns))
     into: str = compiler.preparer.format_table(element.relation)
     return "COPY " + into + " (" + columns + ") FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
 

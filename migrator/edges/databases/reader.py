@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.base import Executable
 
 from migrator.edges.databases import references
+from migrator.edges.databases.base import Asked
 from migrator.edges.databases.frames import read_type
 from migrator.edges.databases.own import IDS_COLUMNS, LEDGER_COLUMNS, OWNERS_COLUMNS, own_tables
 from migrator.edges.databases.statements import Declared, Selecting, Statement, known_table, relation
@@ -43,6 +44,14 @@ class SqlReader(ABC):
         """How many rows *query* has."""
         return int(self._connection.execute(self._selecting(query).count()).scalar_one())
 
+    def tally(self, query: Query, by: str) -> pl.DataFrame:
+        """How many rows *query* has per value of *by*, told apart to the last character."""
+        selecting = self._selecting(query)
+        column, declared = selecting.find(by)
+        exact = self.exact(column, declared)
+        counted = selecting.over(exact.label(by), sa.func.count().label("count")).group_by(exact)
+        return self._fetch(counted, {by: declared, "count": Column("count", Kind.INTEGER)})
+
     def rows(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """All columns of the rows of *table* whose columns equal those of a row of *keys*."""
         return self._rows(table, keys)
@@ -69,6 +78,10 @@ class SqlReader(ABC):
     def referencing(self, table: str, keys: pl.DataFrame, ours: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Rows of *table* among *keys* that a row points at which is not in *ours*; see `references`."""
         return references.referencing(self, self.schema, table, keys, ours)
+
+    def unchanged(self, asked: Sequence[Asked], mark: str) -> bool:
+        """Most databases do not say of a row who wrote it."""
+        return False
 
     def look(self, table: str) -> dict[str, Seen]:
         """What lint may know of each column's data; see `surveys`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import polars as pl
 
-from migrator.edges.databases.base import Concern, Legacy, LegacyReader
+from migrator.edges.databases.base import Asked, Concern, Legacy, LegacyReader
 from migrator.errors import Refused
 from migrator.mapping.facts import Listed, Seen
 from migrator.mapping.query import Query
@@ -41,7 +42,7 @@ class SeveralDatabases:
 
     def mark(self) -> str:
         """A text that changes with every commit in any of them."""
-        return "\x1e".join(f"{name}\x1f{database.mark()}" for name, database in self.named.items())
+        return json.dumps({name: database.mark() for name, database in self.named.items()})
 
     def ping(self) -> str:
         """Server names and versions, or Unreachable."""
@@ -72,6 +73,18 @@ class SeveralReader:
         """How many rows *query* has."""
         reader, own = self._of(query)
         return reader.count(own)
+
+    def tally(self, query: Query, by: str) -> pl.DataFrame:
+        """How many rows *query* has per value of *by*."""
+        reader, own = self._of(query)
+        return reader.tally(own, by)
+
+    def unchanged(self, asked: Sequence[Asked], mark: str) -> bool:
+        """Each of them is asked for its own."""
+        marks, by_name = json.loads(mark), dict[str, list[Asked]]()
+        for query, rows in asked:
+            by_name.setdefault(_parted(query.table)[0], []).append((self._of(query)[1], rows))
+        return all(self._readers[name].unchanged(mine, marks[name]) for name, mine in by_name.items())
 
     def look(self, table: str) -> dict[str, Seen]:
         """What lint may know of each column's data."""

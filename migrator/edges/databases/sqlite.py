@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -15,21 +16,26 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, own, sqlite_counters, sqlite_schema
+from migrator.edges.databases import frames, own, sqlite_counters, sqlite_ranges, sqlite_schema
 from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import only_target, translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
+from migrator.edges.databases.quoting import quote_every_name
 from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.sqlite_failures import meaning
-from migrator.edges.databases.statements import Statement, relation
+from migrator.edges.databases.sqlite_rows import insert_rows
+from migrator.edges.databases.statements import Statement, known_table, relation
 from migrator.edges.databases.totals import grouped
 from migrator.edges.databases.writer import Numbers
 from migrator.errors import MigratorError, SettingWrong, Unreachable
 from migrator.mapping.query import Query
-from migrator.mapping.schema import Column, Schema, Table
+from migrator.mapping.schema import Column, Kind, Schema, Table
 
 _COUNTER_STARTS, _COUNTER_ENDS = 24, 28  # of the file change counter in the head of a SQLite file
 BUSY_TIMEOUT_SECONDS = 40
+_TUPLES_AT_ONCE = 500
+_ROWS_AT_ONCE = 100_000
+_FEW = 4  # a row too many costs as much to read as four keys to ask by
 
 
 class SqliteDatabase:
@@ -49,6 +55,7 @@ class SqliteDatabase:
             pool_size=2,
             hide_parameters=True,
         )
+        quote_every_name(self._engine)
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.is_file():
@@ -62,9 +69,11 @@ class SqliteDatabase:
             check_same_thread=False,
         )
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -32768")  # KiB; of the 2 MB it has by itself an index fills more
         if self._role == "target":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")  # the ledger must not forget a commit we have recorded
+            connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: not behind each batch; commits are as safe
             connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -182,17 +191,37 @@ class SqliteReader(SqlReader):
         """Bind it as text, which the column's affinity makes a number again."""
         return sa.literal(frames.plain(value), sa.types.NullType())
 
+    def _rows(self, name: str, keys: pl.DataFrame, *, locked: bool = False) -> pl.DataFrame:
+        """Take all rows between the first and the last key where few of them are not wanted."""
+        table = known_table(self.schema, name)
+        near = sqlite_ranges.of(table, keys)
+        found = self._between(near, table, keys.height) if near else None
+        if near is None or found is None:
+            return super()._rows(name, keys, locked=locked)
+        return found.filter(found[near.column].is_in(keys[near.column].implode()))
+
+    def _between(self, near: sqlite_ranges.Range, table: Table, keys: int) -> pl.DataFrame | None:
+        main = relation(table, None)
+        counted = int(self._connection.execute(near.counted(main, 2 * keys)).scalar_one())
+        if min(counted, abs(counted - keys)) > keys // _FEW:  # neither all but new, nor all but known
+            return None
+        columns = [main.c[column] for column in table.columns]
+        found = self._fetch(sa.select(*columns).where(near.holds(main)), table.columns)
+        # a value of a row too many may have made a column text that is none for the others
+        fits = all(found[name].dtype == frames.read_type(column.kind) for name, column in table.columns.items())
+        return found if fits else None
+
     def _ask(self, declared: Column, values: pl.Series) -> tuple[pl.Series, sa.TableClause]:
-        staged = self._staged([bindable(frames.loosely_matchable(values.unique().drop_nulls().sort(), declared.kind))])
+        staged = self._staged([frames.loosely_matchable(values.unique().drop_nulls().sort(), declared.kind)])
         asked = self._asked[id(values), declared.kind] = values, staged
         return asked
 
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
-        staged = self._staged([bindable(_matchable(keys[name], columns[name])) for name in keys.columns])
+        staged = self._staged([_matchable(keys[name], columns[name]) for name in keys.columns])
         pairs = zip(keys.columns, staged.c, strict=True)
         return [staged], sa.and_(*(relation.c[name] == column for name, column in pairs))
 
-    def _staged(self, values: Sequence[Sequence[object]]) -> sa.TableClause:
+    def _staged(self, values: Sequence[pl.Series]) -> sa.TableClause:
         """Put columns of values into a temporary table whose columns have no type: the other side's decides."""
         name = f"migrator_stage_{len(self._stages)}"
         columns = [sa.Column(f"key_{position}", _Untyped()) for position in range(len(values))]
@@ -200,15 +229,9 @@ class SqliteReader(SqlReader):
         self._connection.execute(sa.schema.CreateTable(table))
         self._stages.append(table)
         staged = sa.table(name, *(sa.column(column.name) for column in columns))
-        self._execute_many(sa.insert(staged), [column.name for column in columns], values)
+        frame = pl.DataFrame([column.alias(f"key_{position}") for position, column in enumerate(values)])
+        insert_rows(self._driver, self._connection.dialect, insert(staged), frame)
         return staged
-
-    def _execute_many(self, statement: Any, names: Sequence[str], values: Sequence[Sequence[object]]) -> int:
-        """Run *statement* once per row of the columns *values*, past SQLAlchemy, whose price per row is high."""
-        compiled = statement.compile(dialect=self._connection.dialect, column_keys=list(names))
-        cursor = self._driver.cursor()
-        cursor.executemany(str(compiled), zip(*values, strict=True))
-        return max(cursor.rowcount, 0)
 
     @property
     def _driver(self) -> sqlite3.Connection:
@@ -219,26 +242,40 @@ class SqliteReader(SqlReader):
 
     def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
         try:
-            rows = self._tuples(statement)
+            return self._framed(statement, columns)
         except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
             if "decode to UTF-8" not in str(error):
                 raise
-            rows = self._leniently(statement)
-        values: Sequence[Sequence[object]] = list(zip(*rows, strict=True)) or [()] * len(columns)
-        named = zip(columns.items(), values, strict=True)
-        return pl.DataFrame([frames.from_driver(name, found, column.kind) for (name, column), found in named])
+            return self._leniently(statement, columns)
 
-    def _leniently(self, statement: Statement) -> list[tuple[object, ...]]:
+    def _leniently(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
         """Read text that is not UTF-8, at the price of a call per value."""
         self._driver.text_factory = frames.lenient_text
         try:
-            return self._tuples(statement)
+            return self._framed(statement, columns)
         finally:
             self._driver.text_factory = str
 
-    def _tuples(self, statement: Statement) -> list[tuple[object, ...]]:
+    def _framed(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
+        """Many rows as frame after frame: Python's values of all of them would fill the memory."""
+        lots = [_frame(values, columns) for values in self._lots(statement, len(columns), _ROWS_AT_ONCE)]
+        if all(lot.schema == lots[0].schema for lot in lots):
+            return pl.concat(lots)
+        # of loosely typed columns only all values together say what they are
+        (values,) = self._lots(statement, len(columns), sys.maxsize)
+        return _frame(values, columns)
+
+    def _lots(self, statement: Statement, width: int, size: int) -> Iterator[list[list[object]]]:
+        """Give the columns of some rows at a time; so few are tuples that Python's garbage collector never looks at them."""
+        columns: list[list[object]] = [[] for _ in range(width)]
         cursor = self._connection.execute(statement).cursor
-        return [] if cursor is None else list(cursor.fetchall())
+        while cursor is not None and (rows := cursor.fetchmany(_TUPLES_AT_ONCE)):
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+                column.extend(values)
+            if len(columns[0]) >= size:
+                yield columns
+                columns = [[] for _ in range(width)]
+        yield columns
 
 
 class SqliteWriter(OnConflictWriter, SqliteReader):
@@ -269,16 +306,16 @@ class SqliteWriter(OnConflictWriter, SqliteReader):
     def _merge(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
         target = sa.table(table.name, *(sa.column(name) for name in rows.columns))
         changed = [name for name in rows.columns if name not in key]
+        rows = _with_infinities(rows, table)
         if any(foreign_key.table == table.name for foreign_key in table.foreign_keys):
             # only one statement for all rows may meet a child before its parent
             source = sa.select(*self._stage(target, rows).c).where(sa.true())
             return self._counted(merging(insert(target).from_select(rows.columns, source), key, changed))
-        values = [bindable(column) for column in rows.get_columns()]
-        return self._execute_many(merging(insert(target), key, changed), rows.columns, values)
+        return insert_rows(self._driver, self._connection.dialect, merging(insert(target), key, changed), rows)
 
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         main = relation(table, None)
-        staged = self._staged([bindable(_matchable(keys[name], table.columns[name])) for name in keys.columns])
+        staged = self._staged([_matchable(keys[name], table.columns[name]) for name in keys.columns])
         columns = [main.c[name] for name in keys.columns]
         each = [column.in_(sa.select(part)) for column, part in zip(columns, staged.c, strict=True)]
         together = sa.tuple_(*columns).in_(sa.select(*staged.c))
@@ -298,7 +335,7 @@ class SqliteWriter(OnConflictWriter, SqliteReader):
         return range(highest + 1, highest + 1 + count)
 
     def _stage(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
-        return self._staged([bindable(column) for column in rows.get_columns()])
+        return self._staged(rows.get_columns())
 
 
 class _Untyped(sa.types.UserDefinedType[object]):
@@ -310,19 +347,23 @@ class _Untyped(sa.types.UserDefinedType[object]):
         return "BLOB"
 
 
+def _frame(values: Sequence[Sequence[object]], columns: Mapping[str, Column]) -> pl.DataFrame:
+    named = zip(columns.items(), values, strict=True)
+    return pl.DataFrame([frames.from_driver(name, found, column.kind) for (name, column), found in named])
+
+
 def _matchable(series: pl.Series, column: Column) -> pl.Series:
     return frames.loosely_matchable(series, column.kind) if series.dtype == pl.String else series
 
 
-def bindable(series: pl.Series) -> list[object]:
-    """Give a column as values that SQLite stores as they are meant: decimals and times as text, booleans as 0 and 1."""
-    kind = series.dtype
-    if kind == pl.Boolean:
-        return series.cast(pl.Int8).to_list()
-    if isinstance(kind, pl.Decimal):
-        return frames.text(series).to_list()
-    if isinstance(kind, pl.Datetime):
-        return frames.moments(series, zone="+00:00").to_list()
-    if kind == pl.Date:
-        return series.cast(pl.String).to_list()
-    return series.to_list()
+def _with_infinities(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Say what is too large for a float as the numeral that SQLite takes for it: by its name it would stay a text."""
+    held = [
+        name
+        for name, type_ in rows.schema.items()
+        if type_ == pl.String and table.columns[name].kind in (Kind.FLOAT, Kind.DECIMAL)
+    ]
+    if not held:
+        return rows
+    said = {"Infinity": "9e999", "-Infinity": "-9e999"}
+    return rows.with_columns(pl.col(name).replace(said) for name in held)

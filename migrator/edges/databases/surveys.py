@@ -47,7 +47,7 @@ class Survey:
     def values(self, column: str) -> Listed:
         """List the distinct values of *column*; null left out."""
         declared, sample = self.table.columns[column], self._sample([column])
-        value: ColumnElement[Any] = sample.c[column]
+        value: ColumnElement[Any] = sample.c[_at(0)]
         if declared.kind not in _GROUPED:  # some types know no equality
             value, declared = self.sql.text(value, declared), _TEXT
         value = self.sql.exact(value, declared)
@@ -83,9 +83,10 @@ class Survey:
         return min(rows, most), rows <= most
 
     def _sample(self, names: Sequence[str]) -> sa.FromClause:
-        """The rows looked at: all, or as many from each end of the primary key."""
+        """The rows looked at: all, or as many from each end of the primary key; columns are named by their place."""
         main = relation(self.table, self.namespace)
-        columns = [main.c[name] for name in names]
+        # not every server keeps every name of a column through a subquery
+        columns = [main.c[name].label(_at(place)) for place, name in enumerate(names)]
         rows, whole = self._size()
         if whole or not self.table.key:
             return sa.select(*columns).limit(None if whole else rows).subquery("sample")
@@ -98,7 +99,7 @@ class Survey:
         sample = self._sample([column.name for column in columns])
         asked: dict[str, tuple[ColumnElement[Any], Column]] = {}
         for place, column in enumerate(columns):
-            for what, (part, kind) in self._asked(sample.c[column.name], column):
+            for what, (part, kind) in self._asked(sample.c[_at(place)], column):
                 asked[f"{what}_{place}"] = part.label(f"{what}_{place}"), kind
         found = self.fetch(sa.select(*(part for part, _ in asked.values())), {n: c for n, (_, c) in asked.items()})
         line = {name: text(found[name]).item() for name in asked}
@@ -149,3 +150,7 @@ _WIDE = {"postgresql": sa.Numeric()}  # numeric without bounds holds whatever a 
 _GROUPED = NUMBERS | {Kind.TEXT, Kind.BOOLEAN}
 _INTEGER = Column("", Kind.INTEGER)
 _TEXT = Column("", Kind.TEXT)
+
+
+def _at(place: int) -> str:
+    return f"at_{place}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -37,13 +37,11 @@ class SqlWriter(SqlReader):
 
     def write(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
         """Merge *rows* into *table* by *key*, or insert them where there is no key."""
-        if rows.is_empty():
-            return
-        known = known_table(self.schema, table)
-        with translated(partial(self._meaning, table=table)):
-            written = self._merge(known, rows, list(key))
-        if written != rows.height:
-            raise Mismatch(f"{rows.height} rows were given to {table}, {written} were written")
+        self._written(table, rows, partial(self._merge, key=list(key)))
+
+    def add(self, table: str, rows: pl.DataFrame) -> None:
+        """Insert *rows* into *table*; refused where one is there."""
+        self._written(table, rows, self._add)
 
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""
@@ -75,6 +73,19 @@ class SqlWriter(SqlReader):
     def disown(self, table: str, keys: Sequence[str]) -> None:
         """Forget who wrote these rows."""
         self._connection.execute(sa.delete(self._own.owners).where(self._owned(table, keys)))
+
+    def _written(self, table: str, rows: pl.DataFrame, way: Callable[[Table, pl.DataFrame], int]) -> None:
+        if rows.is_empty():
+            return
+        known = known_table(self.schema, table)
+        with translated(partial(self._meaning, table=table)):
+            written = way(known, rows)
+        if written != rows.height:
+            raise Mismatch(f"{rows.height} rows were given to {table}, {written} were written")
+
+    def _add(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert *rows*; how many were written."""
+        return self._merge(table, rows, [])
 
     @abstractmethod
     def lock(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from migrator.flows import overview
 from migrator.flows.parts import Parts
 from migrator.flows.report import words
-from migrator.rollout.plan import Stage
+from migrator.rollout.stages import Stage
 from migrator.store import journal, measures, outbox, waves
 from migrator.store.plans import Plan
 from migrator.store.users import ROWS

@@ -24,7 +24,7 @@ def check(ground: Ground) -> None:
     _check(ground, uses.of_set(ground.set.set), (), ())
     for mapping in ground.set.mappings.values():
         values = [f"${name}" for name in (*mapping.vars, *mapping.fields)]
-        _check(ground, uses.of_mapping(mapping), values, list(mapping.source.joins))
+        _check(ground, uses.of_mapping(mapping), values, list(mapping.source.joins), mapping.source.table)
         _check_single(ground, mapping)
 
 
@@ -69,8 +69,12 @@ def _check_table(ground: Ground, table: str, place: Place) -> None:
         ground.notes.add("E201", place, f'the legacy database has no table "{table}"', help)
 
 
-def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: Iterable[str]) -> None:
+def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: Iterable[str], table: str = "") -> None:
     for use in found:
+        if _is_ours(use):
+            text = f'"{use.written}" begins as the columns do that migrator adds to the rows it reads'
+            ground.notes.add("E215", use.place, text, "read a view that gives the column another name")
+            continue
         made = use.sort is Sort.VALUE and use.written in values
         if use.sort in (Sort.VALUE, Sort.PLAN) and not made and is_clock(use.written):
             ground.notes.add("E601", use.place, f"{use.written} would be another value in every run", HELP)
@@ -80,10 +84,22 @@ def _check(ground: Ground, found: Iterable[Use], values: Iterable[str], joins: I
             )
         elif use.sort is Sort.PLAN and use.written not in _PLAN:
             ground.notes.add("E201", use.place, f'there is no "{use.written}"', suggest(use.written, _PLAN))
+        elif use.sort is Sort.STRANGER and _has(ground, table, use.written):
+            text = f'"{use.written}" is a column of {table}, but a dot parts a join from its column'
+            ground.notes.add("E215", use.place, text, "read a view that gives the column a name without a dot")
         elif use.sort is Sort.STRANGER:
             ground.notes.add("E201", use.place, f'there is no join "{use.column}"', suggest(use.column, joins))
         elif use.sort in (Sort.COLUMN, Sort.MANY) and ground.legacy is not None:
             _check_column(ground, use)
+
+
+def _is_ours(use: Use) -> bool:
+    return use.sort not in (Sort.VALUE, Sort.PLAN) and (use.column or use.written).startswith("__")
+
+
+def _has(ground: Ground, table: str, column: str) -> bool:
+    known = ground.legacy.tables.get(table) if ground.legacy is not None else None
+    return known is not None and column in known.columns
 
 
 def _check_column(ground: Ground, use: Use) -> None:

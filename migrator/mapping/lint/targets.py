@@ -13,6 +13,8 @@ from migrator.mapping.pairs import ALL
 from migrator.mapping.schema import Column, Schema, Table
 from migrator.mapping.suggest import suggest
 
+_OURS = {"__user", "__key"}
+
 
 def check(ground: Ground) -> None:
     """Check all mappings against the target schema."""
@@ -24,6 +26,7 @@ def check(ground: Ground) -> None:
             _no_table(ground, ground.target, mapping.target.table, mapping.target.place)
             continue
         _check_undoable(ground, mapping, table)
+        _check_ours(ground, mapping, table)
         for name, place in _named(mapping):
             _check_column(ground, table, name, place)
         _check_forgotten(ground, mapping, table)
@@ -62,9 +65,20 @@ def _check_undoable(ground: Ground, mapping: Mapping, table: Table) -> None:
         ground.notes.add("E308", place, text, f"ALTER TABLE {table.name} ENGINE=InnoDB")
 
 
+def _check_ours(ground: Ground, mapping: Mapping, table: Table) -> None:
+    """Rows of the target go with whose they are beside them."""
+    for name in _OURS & table.columns.keys() - mapping.fields.keys():
+        text = f'{table.name} has a column "{name}", as migrator calls one that it adds to the rows of a table'
+        place = place_of(mapping.target.table, mapping.target.place)
+        ground.notes.add("E215", place, text, "call the column something else")
+
+
 def _check_column(ground: Ground, table: Table, name: str, place: Place) -> None:
     column = table.columns.get(name)
-    if column is None:
+    if name.startswith("__"):
+        text = f'"{name}" begins as the columns do that migrator adds to the rows it writes'
+        ground.notes.add("E215", place, text, "call the column something else, or leave it to the new system")
+    elif column is None:
         ground.notes.add("E301", place, f'{table.name} has no column "{name}"', suggest(name, table.columns))
     elif column.generated:
         text = f'"{name}" is computed by the database and cannot be set'

@@ -43,7 +43,7 @@ def _kept(given: Values, made: Values, args: dict[str, Any]) -> Values:
 
 def _places(given: Values, old: list[str]) -> pl.Series:
     """The place of each value in the list; numbers are looked for as numbers, which saves writing them out."""
-    if given.kind is Kind.INTEGER:
+    if given.values.dtype.is_integer():
         numbers = {int(text): place for place, text in enumerate(old) if _is_plain(text)}
         if not numbers:
             return pl.Series([None], dtype=pl.Int64).new_from_index(0, len(given))

@@ -17,7 +17,7 @@ from migrator.mapping.custom import Function
 from migrator.mapping.environment import Env
 from migrator.mapping.schema import Kind
 from migrator.mapping.transforms import arguments as takes
-from migrator.mapping.transforms.numbers import whole_numbers
+from migrator.mapping.transforms.numbers import boolean, whole_numbers
 from migrator.mapping.transforms.structures import json
 from migrator.mapping.transforms.transform import word
 from migrator.mapping.values import Values
@@ -69,8 +69,9 @@ def _typed(values: Values, kind: type, env: Env) -> pl.Series:
     if kind is Decimal:
         return columns.numbers(values)
     if kind is bool:
-        nothing = pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(values))
-        return values.values if values.kind is Kind.BOOLEAN else nothing
+        if values.kind is Kind.BOOLEAN:
+            return boolean((values,), None, env).values
+        return pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(values))
     if kind in (dict, list):
         return columns.per_distinct(json((values,), None, env).values, lambda text: _only(text, kind))
     return moments.parse(values.text, _KINDS[kind])

@@ -27,7 +27,7 @@ def integer(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     Example: integer | '7.0' -> 7
     """
     given = inputs[0]
-    if given.kind is Kind.INTEGER:
+    if given.values.dtype.is_integer():
         return given.only()
     whole = whole_numbers(given)
     return Values(whole, Kind.INTEGER).fails(given.values.is_not_null() & whole.is_null(), "it is no whole number")
@@ -35,9 +35,9 @@ def integer(inputs: Sequence[Values], args: Any, env: Env) -> Values:
 
 def whole_numbers(given: Values) -> pl.Series:
     """Each value as Int64; null where it is no whole number or too large for one."""
-    if given.kind is Kind.INTEGER:
+    if given.values.dtype.is_integer():
         return given.values
-    if given.kind is Kind.TEXT:
+    if given.values.dtype == pl.String:
         digits = given.values.str.contains(r"\A[+-]?[0-9]+(\.0*)?\z")
         plain = columns.blank(given.values, ~digits).str.replace(r"\.0*\z", "").str.strip_prefix("+")
         return plain.cast(pl.Int64, strict=False)
@@ -54,7 +54,7 @@ def decimal_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     """
     options = args or {}
     given = inputs[0]
-    if options.get("thousands") and given.kind is Kind.TEXT:
+    if options.get("thousands") and given.values.dtype == pl.String:
         given = Values(_without_marks(given.values, options["thousands"]), Kind.TEXT)
     number = columns.numbers(given)
     read = Values(number, Kind.DECIMAL).fails(inputs[0].values.is_not_null() & number.is_null(), "it is no number")
@@ -79,7 +79,7 @@ def boolean(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     Example: boolean | 'Yes' -> true
     """
     given = inputs[0]
-    if given.kind is Kind.BOOLEAN:
+    if given.values.dtype == pl.Boolean:
         return given.only()
     options = args or {}
     text = given.text if args else given.text.str.to_lowercase()

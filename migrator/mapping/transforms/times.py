@@ -66,14 +66,20 @@ def datetime_(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     if given.kind is Kind.TIMESTAMP:
         return given.only()
     clock, instants = _clock(given, options)
-    if not zone and not instants.null_count() < len(instants):
-        return Values(clock, Kind.DATETIME).fails(
-            given.values.is_not_null() & clock.is_null(), "it is no date with time"
+    failed = given.values.is_not_null() & clock.is_null()
+    if zone:
+        moved = instants.fill_null(_moved(clock, zone, options))
+        return Values(moved, Kind.TIMESTAMP).fails(
+            given.values.is_not_null() & moved.is_null(), "it is no date with time"
         )
-    moved = instants.fill_null(_moved(clock, zone, options)) if zone else instants
-    if not zone and clock.null_count() < len(clock):  # some have an offset and some have none: only with a zone
-        moved = columns.blank(moved, clock.is_not_null())
-    return Values(moved, Kind.TIMESTAMP).fails(given.values.is_not_null() & moved.is_null(), "it is no date with time")
+    if instants.null_count() == len(instants):
+        return Values(clock, Kind.DATETIME).fails(failed, "it is no date with time")
+    failed = failed & instants.is_null()
+    if clock.null_count() == len(clock):
+        return Values(instants, Kind.TIMESTAMP).fails(failed, "it is no date with time")
+    # some have an offset and some have none: each is what it would be among its like
+    said = moments.text(clock).fill_null(moments.text(instants))
+    return Values(said, Kind.TEXT).fails(failed, "it is no date with time")
 
 
 def _clock(given: Values, options: dict[str, Any]) -> tuple[pl.Series, pl.Series]:

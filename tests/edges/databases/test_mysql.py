@@ -112,6 +112,83 @@ def test_rows_are_read_piece_by_piece_to_the_last(opened: Opened, monkeypatch: p
             assert reader.rows("things", pl.DataFrame({"id": range(1, count + 1)})).height == count
 
 
+def test_an_error_in_the_middle_of_the_rows_is_told_and_the_connection_goes_on(opened: Opened) -> None:
+    run(
+        opened,
+        "create table things (id int primary key)",
+        "insert into things select seq from seq_1_to_3000",
+        "create view late as select id, if(id < 2999, 1, (select id from things)) as bad from things",
+    )
+    database = opened.legacy()
+
+    with pytest.raises(Refused, match=r"refused a statement: \w+ \(1242\)"), database.reading() as reader:
+        reader.select(Query("late", ("id", "bad")))
+
+    with database.reading() as reader:
+        assert reader.count(Query("late", ())) == 3000
+        assert reader.select(Query("things", ("id",), order=("id",)))["id"].to_list() == list(range(1, 3001))
+
+
+def test_a_stream_that_breaks_off_is_unreachable_and_its_connection_is_not_used_again(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(opened, "create table things (id int primary key)", "insert into things values (1), (2)")
+    database = opened.legacy()
+    database.schema()
+
+    with monkeypatch.context() as broken, pytest.raises(Unreachable, match="was lost"), database.reading() as reader:
+        broken.setattr(mysql_cursor, "ROWS_AT_ONCE", 1)
+        broken.setattr(mysql_cursor.Packets, "values", _cut_off)
+        reader.select(Query("things", ("id",)))
+
+    with database.reading() as reader:
+        assert reader.select(Query("things", ("id",)))["id"].to_list() == [1, 2]
+
+
+def _cut_off(*_: object) -> list[bytes | None]:
+    raise ConnectionResetError
+
+
+def test_what_stands_in_a_statement_is_never_taken_for_a_part_of_it(opened: Opened) -> None:
+    run(
+        opened,
+        "create table `a``b%s` (id int primary key, `100%` longtext, `n` int unsigned, f double, d decimal(9, 2))",
+    )
+    texts = [
+        "'; drop table x; --",
+        "\\",
+        "\\'",
+        '"',
+        "%s %% %(a)s",
+        "\0\n\r\x1a\t",
+        "🐘 Ωß",
+        "",
+        None,
+        "NULL",
+        "x" * 70_000,
+    ]
+    rows = pl.DataFrame(
+        {
+            "id": range(-1, len(texts) - 1),
+            "100%": texts,
+            "n": ["4294967295", "0", *["7"] * (len(texts) - 2)],
+            "f": [12500000000.5, -0.1, None, *[1.5] * (len(texts) - 3)],
+            "d": pl.Series([None, "-0.10", *["12.00"] * (len(texts) - 2)]).cast(pl.Decimal(38, 18)),
+        }
+    )
+    database = opened.target()
+
+    with database.writing() as writer:
+        writer.write("a`b%s", rows, ["id"])
+        writer.write("a`b%s", rows, ["id"])
+        back = writer.rows("a`b%s", rows.select("id")).sort("id")
+
+    assert back["100%"].to_list() == texts
+    assert back["n"].to_list()[:2] == [4294967295, 0]
+    assert back["f"].cast(pl.Float64).to_list()[:3] == [12500000000.5, -0.1, None]
+    assert back["d"].cast(pl.String).to_list()[:2] == [None, "-0.100000000000000000"]
+
+
 @pytest.mark.parametrize("charset", ["utf8mb4", "latin1", "utf8mb3", "latin2"])
 def test_text_is_matched_to_the_last_character_whatever_its_collation(opened: Opened, charset: str) -> None:
     run(

@@ -203,3 +203,60 @@ def test_a_without_rowid_table_is_merged_and_emptied(sqlite: Opened) -> None:
 
 def test_the_library_is_new_enough_for_what_is_asked_of_it() -> None:
     assert sqlite3.sqlite_version_info >= (3, 35)  # RETURNING
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [
+        (range(1, 40), [2, 3, 5]),
+        (range(1, 40), list(range(5, 30))),
+        (range(1, 40), [*range(5, 15), *range(16, 39), 99]),
+        ([1, 2, 3, 50], [10, 11, 12, 13]),
+        ([1, 11, 50], list(range(5, 30))),
+        (range(-20, 20), [*range(-20, 0), *range(1, 20)]),
+        ([-(2**63), -1, 0, 2**63 - 1], [-(2**63), 0, 2**63 - 1]),
+        ([], [1, 2]),
+    ],
+)
+def test_rows_are_found_by_their_number_however_close_the_numbers_lie(
+    sqlite: Opened, there: list[int], asked: list[int]
+) -> None:
+    sqlite.place.run("create table things (id integer primary key, v integer)")
+    sqlite.place.run("insert into things values (?, ?)", (0, "loose"), *((number, 7) for number in there if number))
+    wanted = pl.DataFrame({"id": pl.Series(asked, dtype=pl.Int64)})
+
+    with sqlite.legacy().reading() as reader:
+        found = reader.rows("things", wanted)
+
+    known = sorted({0, *there} & set(asked))
+    assert sorted(found["id"].to_list()) == known
+    assert found["v"].dtype == (pl.String if 0 in asked and 0 in known else pl.Int64)
+
+
+def test_more_rows_than_one_statement_takes_are_written_and_read_whole(sqlite: Opened) -> None:
+    sqlite.place.run("create table things (id text primary key, a text, b numeric, c timestamptz)")
+    rows = pl.DataFrame({"id": range(2_345)}).select(
+        pl.col("id").cast(pl.String),
+        a=pl.when(pl.col("id") % 7 > 0).then(pl.format("text {}", "id")),
+        b=pl.col("id").cast(pl.Decimal(38, 18)) / 4,
+        c=pl.from_epoch("id").cast(pl.Datetime("us", "UTC")),
+    )
+
+    with sqlite.target().writing() as writer:
+        writer.write("things", rows, ["id"])
+        writer.write("things", rows, ["id"])
+        back = writer.rows("things", rows.select("id"))
+
+    stored = sqlite.place.ask("select count(*), count(a), sum(b), min(c), max(c) from things")
+    assert stored == [(2_345, 2_010, 687_085.0, "1970-01-01 00:00:00+00:00", "1970-01-01 00:39:04+00:00")]
+    assert back.sort(pl.col("id").cast(pl.Int64))["a"].equals(rows["a"])
+
+
+def test_a_wide_table_takes_fewer_rows_by_one_statement(sqlite: Opened) -> None:
+    names = [f"v{number}" for number in range(1_500)]
+    sqlite.place.run(f"create table things (id integer primary key, {', '.join(names)})")
+    rows = pl.DataFrame({"id": range(200), **{name: [name] * 200 for name in names}})
+
+    with sqlite.target().writing() as writer:
+        writer.write("things", rows, ["id"])
+        assert writer.rows("things", rows.select("id")).sort("id").equals(rows)
