@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +26,9 @@ def status(parts: Parts) -> dict[str, Any]:
         if plan is None:
             return {"plan": None, "users": {}, "nobody": {}, "waves": [], "next": _before_plan(db)}
         found = waves.of_plan(db, plan.id)
-        counts = measures.user_counts(db, plan.id)
-        rows = measures.user_counts(db, plan.id, users.ROWS)
-        open_cases = len(cases.select(db, plan.id, statuses=(Case.OPEN,)))
+        tallied = users.tally(db, plan.id)
+        counts, rows = (measures.by_status(tallied, kind) for kind in (users.USER, users.ROWS))
+        open_cases = cases.count(db, plan.id, Case.OPEN)
         return {
             "plan": {
                 "id": plan.id,
@@ -39,7 +40,7 @@ def status(parts: Parts) -> dict[str, Any]:
             },
             "users": counts,
             "nobody": rows,
-            "tiers": _per_tier(db, plan.id),
+            "tiers": _per_tier(tallied),
             "waves": [wave_as_json(db, wave, plan) for wave in found],
             "cases": {"open": open_cases},
             "workers": len(leases.alive(db)),
@@ -169,9 +170,11 @@ def _before_plan(db: sa.Connection) -> str:
     return "make a plan with `migrator plan create`"
 
 
-def _per_tier(db: sa.Connection, plan_id: int) -> dict[str, dict[str, int]]:
+def _per_tier(tallied: Iterable[tuple[str, int | None, str, str, int]]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for _, tier, status_, count in users.counts(db, plan_id):
+    for kind, _, tier, status_, count in tallied:
+        if kind != users.USER:
+            continue
         per_status = found.setdefault(tier, {})
         per_status[status_] = per_status.get(status_, 0) + count
     return found

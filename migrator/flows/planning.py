@@ -7,7 +7,6 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -336,7 +335,7 @@ def _assigned(parts: Parts, set_: MappingSet, options: tiering.TierOptions, ever
         tiering.assign(parts, options)
         stored = _stored_tiers(parts, set_, options)
     assert stored is not None
-    return movers.join(stored, on="key", how="inner")
+    return movers.join(stored, on="key", how="inner", maintain_order="left")
 
 
 def _are_of(stored: pl.DataFrame, movers: pl.DataFrame) -> bool:
@@ -416,8 +415,8 @@ def _store(
             held=held.reasons, leaders=held.grouped.leaders, stays=stays,
         )  # fmt: skip
         with users.filling(db):
-            for rows in chain(people, [roster.of_nobody(now, owners, wave_of, stays)]):
-                users.add(db, plan_id, rows)
+            users.add(db, plan_id, people)
+            users.add(db, plan_id, [roster.of_nobody(now, owners, wave_of, stays)])
         if held.found.records is not None:
             records.add(db, plan_id, held.found.records.drop("excluded"))
         if before is not None:

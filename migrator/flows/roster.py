@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from migrator.flows import contacts
-from migrator.flows.parts import Parts
+from migrator.flows.desk import Desk
 from migrator.rollout.plan import WaveDraft, places
 from migrator.rollout.states import User
 from migrator.store.users import ROWS, USER
@@ -27,7 +27,7 @@ def by_wave(planned: Sequence[WaveDraft], ids: Iterable[int]) -> pl.DataFrame:
 
 
 def of_people(
-    parts: Parts,
+    desk: Desk,
     now: datetime,
     everybody: pl.DataFrame,
     assigned: pl.DataFrame,
@@ -77,10 +77,10 @@ def of_people(
     )
     # an index that is filled in its own order is filled once
     for part in placed.sort("user_key").iter_slices(CHUNK):
-        prints = contacts.email_prints(parts, part["email"].to_list())
+        prints = contacts.email_prints(desk, part["email"].to_list())
         yield _stored(part.drop("email", "name"), now).with_columns(
             pl.Series("email_print", prints, dtype=pl.String),
-            pl.Series("contact", contacts.sealed(parts, part), dtype=pl.Binary),
+            pl.Series("contact", contacts.sealed(desk, part), dtype=pl.Binary),
         )
 
 

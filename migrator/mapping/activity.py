@@ -39,7 +39,7 @@ class Activity:
     """
     What all users did.
 
-    `days`: `user`, `day`: a row per user and UTC day with a sign of life, or several, in no order. `money`: `user`, `at`, `amount`,
+    `days`: `user`, `day`: a row per user and UTC day with a sign of life, or several. `money`: `user`, `at`, `amount`,
     `currency`: one row per payment, refunds negative. `latest` is the last sign of life, or where none are named the
     last payment; None without any. `unreadable` counts rows of a user whose time or amount says nothing.
     """
@@ -161,7 +161,7 @@ def _part(entry: Entry, rows: OfFrame, mappings: MappingSet, people: People) -> 
         lost = lost | (amount.is_null() & rows.column(entry.amount).values.is_not_null())
     known = frame.filter(pl.col("at").is_not_null() & pl.col("user").is_not_null())
     return _Part(
-        days=known.select("user", day=pl.col("at").dt.date()).unique(),
+        days=known.select("user", day=pl.col("at").dt.date()).unique(maintain_order=True),
         money=known.filter(pl.col("amount").is_not_null()),
         latest=at.max(),  # type: ignore[arg-type]  # of instants it is one, or None
         unreadable=int(lost.sum()),

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 
 def among(db: sa.Connection, column: sa.Column[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
@@ -14,4 +13,6 @@ def among(db: sa.Connection, column: sa.Column[str], values: Iterable[str]) -> s
     wanted = sorted(values)
     if db.dialect.name == "sqlite":
         return column.in_(sa.select(sa.func.json_each(json.dumps(wanted)).table_valued("value").c.value))
+    from sqlalchemy.dialects import postgresql  # late: its import is a tenth of the start of `user show`
+
     return column == sa.func.any(sa.cast(sa.literal(wanted, postgresql.ARRAY(sa.Text)), postgresql.ARRAY(sa.Text)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.expression import ClauseElement
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,20 +21,52 @@ CHUNK = 50_000  # rows on their way at once
 _CACHE = "PRAGMA cache_size = -131072"
 
 
-def insert(db: sa.Connection, table: sa.Table, rows: pl.DataFrame, **same: int) -> None:
+def insert(db: sa.Connection, table: sa.Table, lots: Iterable[pl.DataFrame], **same: int) -> None:
     """
-    Insert *rows*, in the caller's transaction.
+    Insert many rows, in the caller's transaction; PostgreSQL works on one lot while the next is made.
 
     Args:
-        rows: Columns of *table* by name: texts, numbers, bytes and times with a zone. The database gives the others
-            their defaults.
+        lots: Rows, all with the same columns of *table*: texts, numbers, bytes and times with a zone. The database gives
+            the others their defaults.
         same: Columns that are alike in all rows.
     """
     import polars as pl
 
+    parts = (
+        part.with_columns(pl.lit(value).alias(name) for name, value in same.items())
+        for lot in lots
+        for part in lot.iter_slices(CHUNK)
+        if part.height
+    )
     write = _executed if db.dialect.name == "sqlite" else _copied
-    for part in rows.iter_slices(CHUNK):
-        write(db, table, part.with_columns(pl.lit(value).alias(name) for name, value in same.items()))
+    write(db, table, parts)
+
+
+class _Analyze(ExecutableDDLElement):
+    """ANALYZE of PostgreSQL, which may run in a transaction."""
+
+    def __init__(self, table: sa.Table) -> None:
+        self.table = table
+
+
+class _Copy(ClauseElement):
+    """COPY of CSV lines into columns of a table."""
+
+    inherit_cache = False
+
+    def __init__(self, table: sa.Table, names: Sequence[str]) -> None:
+        self.table, self.names = table, names
+
+
+@compiles(_Analyze, "postgresql")
+def _analyze(element: _Analyze, compiler: Any, **_: Any) -> str:
+    return f"ANALYZE {compiler.preparer.format_table(element.table)}"
+
+
+@compiles(_Copy, "postgresql")
+def _copy(element: _Copy, compiler: Any, **_: Any) -> str:
+    names = ", ".join(compiler.preparer.quote(name) for name in element.names)
+    return f"COPY {compiler.preparer.format_table(element.table)} ({names}) FROM STDIN (FORMAT csv)"
 
 
 @contextmanager
@@ -38,7 +74,8 @@ def filling(db: sa.Connection, table: sa.Table, names: Collection[str]) -> Itera
     """
     Make these indexes of *table* anew behind what is inserted: sorted once they cost a third of what they do row by row.
 
-    Of SQLite, whose writer is alone anyway; PostgreSQL would lock everybody out of the table.
+    Of SQLite, whose writer is alone anyway; PostgreSQL would lock everybody out of the table. That one is told what there
+    is now, or it would plan for an empty table until its own housekeeping comes by.
     """
     indexes = [index for index in table.indexes if index.name in names] if db.dialect.name == "sqlite" else []
     for index in indexes:
@@ -46,6 +83,8 @@ def filling(db: sa.Connection, table: sa.Table, names: Collection[str]) -> Itera
     yield
     for index in indexes:
         index.create(db)
+    if db.dialect.name == "postgresql":
+        db.execute(_Analyze(table))
 
 
 def select(db: sa.Connection, statement: sa.Select[Any], schema: Mapping[str, Any]) -> pl.DataFrame:
@@ -65,11 +104,12 @@ def select(db: sa.Connection, statement: sa.Select[Any], schema: Mapping[str, An
     return pl.concat(found)
 
 
-def _executed(db: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+def _executed(db: sa.Connection, table: sa.Table, parts: Iterable[pl.DataFrame]) -> None:
     db.exec_driver_sql(_CACHE)
-    statement = sa.insert(table).compile(dialect=db.dialect, column_keys=rows.columns)
-    values = [_of_sqlite(rows[name]).to_list() for name in statement.positiontup or ()]
-    db.exec_driver_sql(str(statement), list(zip(*values, strict=True)))
+    for rows in parts:
+        statement = sa.insert(table).compile(dialect=db.dialect, column_keys=rows.columns)
+        values = [_of_sqlite(rows[name]).to_list() for name in statement.positiontup or ()]
+        db.exec_driver_sql(str(statement), list(zip(*values, strict=True)))
 
 
 def _of_sqlite(column: pl.Series) -> pl.Series:
@@ -77,20 +117,30 @@ def _of_sqlite(column: pl.Series) -> pl.Series:
     return column.dt.strftime("%Y-%m-%d %H:%M:%S%.6f") if column.dtype.is_temporal() else column
 
 
-def _copied(db: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
-    from psycopg import OperationalError, sql
+def _copied(db: sa.Connection, table: sa.Table, parts: Iterable[pl.DataFrame]) -> None:
+    from psycopg import Error
 
-    names = sql.SQL(", ").join(map(sql.Identifier, rows.columns))
-    copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table.name), names)
-    lines = BytesIO()
-    printed = rows.select(_of_postgresql(column) for column in rows.get_columns())
-    printed.write_csv(lines, include_header=False, quote_style="non_numeric")  # null is bare, an empty text is quoted
+    left = iter(parts)
+    first = next(left, None)
+    if first is None:
+        return
+    copy = str(_Copy(table, first.columns).compile(dialect=db.dialect))
     driver: Any = db.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(copy) as into:
-            into.write(lines.getbuffer())
-    except OperationalError as failed:  # as SQLAlchemy would have told it
-        raise sa.exc.OperationalError(f"COPY {table.name}", None, failed) from failed
+            for rows in chain([first], left):
+                into.write(_lines(rows.select(first.columns)))
+    except Error as failed:  # told as SQLAlchemy does
+        told = f"COPY {table.name}", None, failed, Error
+        raise sa.exc.DBAPIError.instance(*told, hide_parameters=True, dialect=db.dialect) from failed
+
+
+def _lines(rows: pl.DataFrame) -> memoryview:
+    """CSV as PostgreSQL reads it: null is bare, an empty text is quoted."""
+    lines = BytesIO()
+    printed = rows.select(_of_postgresql(column) for column in rows.get_columns())
+    printed.write_csv(lines, include_header=False, quote_style="non_numeric")
+    return lines.getbuffer()
 
 
 def _of_postgresql(column: pl.Series) -> pl.Series:

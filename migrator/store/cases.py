@@ -113,6 +113,12 @@ def select(
     return [_case(row, named.get(row["id"], [])) for row in rows]
 
 
+def count(db: sa.Connection, plan_id: int, status: Status) -> int:
+    """How many cases of a plan are in this status."""
+    mine = (cases.c.plan_id == plan_id, cases.c.status == status.value)
+    return int(db.scalar(sa.select(sa.func.count()).where(*mine)) or 0)
+
+
 def decided_for(db: sa.Connection, plan_id: int, user_keys: Sequence[str]) -> list[Case]:
     """Resolved and replayed cases of these users: the decisions that every later run applies."""
     mine = sa.select(case_users.c.case_id).where(among(db, case_users.c.user_key, user_keys))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from migrator.mapping.outcome import Book
 from migrator.rollout.states import User as Status
 from migrator.store.tables import batches, books, case_users, cases, users, verifications, warnings, waves
-from migrator.store.users import ROWS, USER
+from migrator.store.users import ROWS, USER, tally
 
 MOVED = (Status.MOVED.value, Status.LIVE.value, Status.SETTLED.value)
 BOOK = tuple(Book.__slots__)
@@ -80,9 +80,16 @@ def user_counts(db: sa.Connection, plan_id: int, kind: str = USER) -> dict[str, 
     Args:
         kind: `rows` counts rows of nobody instead, which are no users.
     """
-    query = sa.select(users.c.status, sa.func.count()).where(users.c.plan_id == plan_id, users.c.kind == kind)
-    query = query.group_by(users.c.status)
-    return {status.value: 0 for status in Status} | {status: count for status, count in db.execute(query)}
+    return by_status(tally(db, plan_id), kind)
+
+
+def by_status(tallied: Iterable[tuple[str, int | None, str, str, int]], kind: str = USER) -> dict[str, int]:
+    """The same of what `users.tally` gave."""
+    found = {status.value: 0 for status in Status}
+    for of, _, _, status, count in tallied:
+        if of == kind:
+            found[status] += count
+    return found
 
 
 def wave_numbers(db: sa.Connection, wave_id: int) -> WaveNumbers:

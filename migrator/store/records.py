@@ -30,7 +30,7 @@ class Record:
 
 def add(db: sa.Connection, plan_id: int, rows: pl.DataFrame) -> None:
     """Store the records of a new plan, in bulk: source, record_key, user_key, rule."""
-    bulk.insert(db, records, rows, plan_id=plan_id)
+    bulk.insert(db, records, [rows], plan_id=plan_id)
 
 
 def of_users(db: sa.Connection, plan_id: int, users: Sequence[str]) -> list[Record]:

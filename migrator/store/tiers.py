@@ -37,7 +37,7 @@ def replace(
 ) -> None:
     """Store a new assignment (user_key, tier, code, r, f, m) in place of the last one."""
     db.execute(sa.delete(tiers))
-    bulk.insert(db, tiers, rows)
+    bulk.insert(db, tiers, [rows])
     values = {"as_of": as_of, "thresholds": dict(thresholds), "set_hash": set_hash, "assigned_at": now}
     db.execute(sa.insert(tier_runs).values(**values))
 

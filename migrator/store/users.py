@@ -52,9 +52,9 @@ def _user(row: Any) -> User:
     return User(**{**row, "status": Status(row["status"])})
 
 
-def add(db: sa.Connection, plan_id: int, rows: pl.DataFrame) -> None:
-    """Store users of a plan, in bulk: the columns of the table; those that are left out stay empty."""
-    bulk.insert(db, users, rows, plan_id=plan_id)
+def add(db: sa.Connection, plan_id: int, lots: Iterable[pl.DataFrame]) -> None:
+    """Store users of a plan, in bulk: columns of the table, the same in all *lots*; those left out stay empty."""
+    bulk.insert(db, users, lots, plan_id=plan_id)
 
 
 def filling(db: sa.Connection) -> AbstractContextManager[None]:
@@ -71,7 +71,8 @@ def get(db: sa.Connection, plan_id: int, key: str) -> User | None:
 def by_email(db: sa.Connection, plan_id: int, email_print: str) -> list[User]:
     """Users with this keyed hash of an e-mail address."""
     query = sa.select(users).where(users.c.plan_id == plan_id, users.c.email_print == email_print)
-    return [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
+    found = [_user(row) for row in db.execute(query).mappings()]  # asked for in order, SQLite would take another index
+    return sorted(found, key=lambda one: one.user_key)
 
 
 def some(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[User]:
@@ -149,12 +150,15 @@ def with_groups(db: sa.Connection, plan_id: int, keys: Iterable[str]) -> list[Us
 
 def counts(db: sa.Connection, plan_id: int, kind: str = USER) -> list[tuple[int | None, str, str, int]]:
     """(wave, tier, status, users) for every combination there is; or the same of rows of nobody."""
-    query = (
-        sa.select(users.c.wave_id, users.c.tier, users.c.status, sa.func.count())
-        .where(users.c.plan_id == plan_id, users.c.kind == kind)
-        .group_by(users.c.wave_id, users.c.tier, users.c.status)
-    )
-    return [(wave, tier, status, count) for wave, tier, status, count in db.execute(query)]
+    found = tally(db, plan_id)
+    return [(wave, tier, status, count) for of, wave, tier, status, count in found if of == kind]
+
+
+def tally(db: sa.Connection, plan_id: int) -> list[tuple[str, int | None, str, str, int]]:
+    """(kind, wave, tier, status, users) for every combination there is: one look at one index, in its order."""
+    by = (users.c.status, users.c.kind, users.c.tier, users.c.wave_id)
+    query = sa.select(*by, sa.func.count()).where(users.c.plan_id == plan_id).group_by(*by)
+    return [(kind, wave, tier, status, count) for status, kind, tier, wave, count in db.execute(query)]
 
 
 def of_batches(db: sa.Connection, plan_id: int, statuses: Iterable[Status]) -> dict[tuple[int, int], list[str]]:

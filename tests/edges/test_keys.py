@@ -52,6 +52,13 @@ def test_fingerprints_and_data_keys_stay_readable_for_ever() -> None:
     assert KEY.fingerprint("ann") == "ce46597c7add1b998dfbcca4cdfa87c9"
 
 
+@given(st.lists(st.text(st.characters())))
+def test_many_are_sealed_and_printed_like_one(texts: list[str]) -> None:
+    assert [KEY.open(blob) for blob in KEY.seal_all(texts)] == texts
+    assert len(set(KEY.seal_all(texts + texts))) == 2 * len(texts)
+    assert KEY.fingerprints([*texts, None]) == [*map(KEY.fingerprint, texts), None]
+
+
 def test_a_data_key_is_bound_to_its_purpose() -> None:
     wrapped = KEY.wrap(b"k" * 32, b"batch 1")
 

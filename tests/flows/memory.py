@@ -101,7 +101,7 @@ def a_user(db: sa.Connection, plan: plans.Plan, key: str, **changes: Any) -> use
         "user_key": key, "tier": "normal", "code": "010", "r": 10, "f": 2, "m": "5.50", "status": User.PLANNED.value,
         "home": "legacy", "changed_at": NOW,
     }  # fmt: skip
-    users.add(db, plan.id, pl.DataFrame([{**values, **changes}]))
+    users.add(db, plan.id, [pl.DataFrame([{**values, **changes}])])
     found = users.get(db, plan.id, key)
     assert found is not None
     return found

@@ -166,3 +166,32 @@ def test_a_set_that_names_nothing_finds_nothing() -> None:
     made = found("", at="")
 
     assert (made.days.height, made.money.height, made.latest, made.unreadable) == (0, 0, None, 0)
+
+
+def test_a_table_that_several_entries_name_is_read_once_and_each_sees_its_own_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(activity, "_ROWS_AT_ONCE", 2)
+    said = "activity: [{table: sale, user: who, at: at}, {table: visit, user: who, at: at}]\n"
+    said += "paid: [{table: sale, user: who, at: at, amount: total, where: {owner_id: [1, 2]}}]\n"
+    sales = [a_sale(str(n), f"2026-05-0{n} 10:00:00", owner_id=n) for n in range(1, 6)]
+    legacy = a_legacy(PERSON, VISIT, ORDER, OWNER, sale=sales, visit=[a_visit("2026-05-09 10:00:00")])
+    set_ = a_set(MAPPING, people=PEOPLE + AT_UTC + said)
+
+    made = activity.days(set_, legacy.schema, legacy.fetch)
+
+    assert [query.table for query in legacy.asked] == ["sale", "visit"]
+    assert sorted(made.days["day"]) == [date(2026, 5, day) for day in (1, 2, 3, 4, 5, 9)]
+    assert made.money["amount"].to_list() == [Decimal(1), Decimal(2)]
+    assert made.latest == datetime(2026, 5, 9, 10, tzinfo=UTC)
+
+
+def test_entries_of_one_table_that_want_different_rows_ask_for_them_apart() -> None:
+    said = "activity: [{table: sale, user: who, at: at, where: {owner_id: 1}}]\n"
+    said += "paid: [{table: sale, user: who, at: at, amount: total, where: {owner_id: [1, 2]}}]\n"
+    legacy = a_legacy(PERSON, VISIT, ORDER, OWNER, sale=[a_sale("1", owner_id=1), a_sale("2", owner_id=2)])
+
+    made = activity.days(a_set(MAPPING, people=PEOPLE + AT_UTC + said), legacy.schema, legacy.fetch)
+
+    assert len(legacy.asked) == 2
+    assert (made.days.height, made.money.height) == (1, 2)

@@ -35,7 +35,7 @@ def a_cut_wave(control: Control, units: list[int], *, held: frozenset[int] = fro
         alike = {"tier": "normal", "code": "010", "f": 1, "m": "0", "home": "legacy", "changed_at": NOW}
         frame = frame.with_columns(pl.lit(value).alias(name) for name, value in alike.items())
         frame = frame.with_row_index("place").with_columns(pl.lit(wave.id).alias("wave_id"))
-        users.add(db, plan.id, frame)
+        users.add(db, plan.id, [frame])
         cuts.begin(db, wave.id)
     return wave.id
 

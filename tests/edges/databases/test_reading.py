@@ -262,6 +262,25 @@ def test_distinct_rows_are_counted_once_and_text_is_ordered_by_code_point(opened
     assert counted == 5
 
 
+def test_rows_are_tallied_per_value_to_the_last_character_and_through_another_table(opened: Opened) -> None:
+    opened.place.run("create table orders (id integer primary key, customer integer)")
+    opened.place.run("create table items (id integer primary key, order_id integer, sku varchar(9))")
+    opened.place.run("insert into orders values (?, ?)", (1, 7), (2, 8), (3, None))
+    opened.place.run(
+        "insert into items values (?, ?, ?)", (1, 1, "a"), (2, 1, "A"), (3, 2, "a"), (4, 3, "ä"), (5, 9, None)
+    )
+    via = Via("orders", (("id", "order_id"),), (("customer", "user"),))
+
+    with opened.legacy().reading() as reader:
+        skus = reader.tally(Query("items", ("sku",)), "sku")
+        users = reader.tally(Query("items", (), via=via), "user")
+        mine = reader.tally(Query("items", (), via=via, among=Among("user", pl.Series(["8"]))), "user")
+
+    assert dict(skus.rows()) == {"a": 2, "A": 1, "ä": 1, None: 1}
+    assert dict(users.rows()) == {7: 2, 8: 1, None: 1}
+    assert (users.schema["user"], mine.rows()) == (pl.Int64, [(8, 1)])
+
+
 def test_no_more_rows_are_read_than_were_asked_for(opened: Opened) -> None:
     opened.place.run("create table things (id integer primary key, kind integer)")
     opened.place.run("insert into things values (1, 7), (2, 7), (3, 8), (4, 9)")

@@ -260,3 +260,31 @@ def test_a_wide_table_takes_fewer_rows_by_one_statement(sqlite: Opened) -> None:
     with sqlite.target().writing() as writer:
         writer.write("things", rows, ["id"])
         assert writer.rows("things", rows.select("id")).sort("id").equals(rows)
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("integer", [1, 2, 3, 4, 5]),
+        ("integer", [1, 2, None, "x", 5]),
+        ("integer", [None, None, 7]),
+        ("numeric(14, 4)", [1, 0.1, "n/a", 2.50, "003"]),
+        ("numeric(14, 4)", [1, 0.1, 2**60, 2.5, None]),
+        ("boolean", [0, 1, 2, None, 1]),
+        ("text", ["a", None, 5, b"raw", "é"]),
+        ("blob", [b"a", "b", None]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_column_reads_alike_however_many_rows_are_read_at_once(
+    sqlite: Opened, monkeypatch: pytest.MonkeyPatch, declared: str, stored: list[object], at_once: int
+) -> None:
+    whole = column_of(sqlite, declared, *stored)
+    monkeypatch.setattr("migrator.edges.databases.sqlite._TUPLES_AT_ONCE", 1)
+    monkeypatch.setattr("migrator.edges.databases.sqlite._ROWS_AT_ONCE", at_once)
+
+    with sqlite.legacy().reading() as reader:
+        lots = reader.select(Query("things", ("v",)))["v"]
+
+    assert lots.dtype == whole.dtype
+    assert lots.to_list() == whole.to_list()
