@@ -45,6 +45,7 @@ SESSION = {
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "extra_float_digits": "1",
+    "jit": "off",  # compiling takes longer than any of our statements
     "lock_timeout": "5s",
     "statement_timeout": "300s",
     "idle_in_transaction_session_timeout": "30s",
