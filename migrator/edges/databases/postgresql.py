@@ -20,7 +20,7 @@ from migrator.edges.databases import frames, own, postgresql_changes, postgresql
 from migrator.edges.databases.base import Asked, Concern
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
-from migrator.edges.databases.postgresql_statements import CopyIn, CopyOut, OverridingSelect, Stage
+from migrator.edges.databases.postgresql_statements import CopyIn, CopyOut, Named, OverridingSelect, Stage, setting
 from migrator.edges.databases.quoting import as_value, quote_every_name
 from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.statements import Statement, known_table, relation
@@ -163,8 +163,7 @@ class PostgresqlDatabase:
                 isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED", postgresql_readonly=read_only
             )
             settings = SESSION | {"search_path": self._search_path()}
-            calls = (sa.func.set_config(name, value, True) for name, value in settings.items())
-            connection.execute(sa.select(*(call.label(f"set_{number}") for number, call in enumerate(calls))))
+            connection.execute(setting(settings))
             yield connection
 
     def _connected(self) -> sa.Connection:
@@ -220,8 +219,7 @@ class PostgresqlReader(SqlReader):
         Each batch would read all that was moved before it: ten times the users would cost a hundred times the time.
         """
         if wanted is not self._by_index:
-            setting = sa.func.set_config("enable_seqscan", "off" if wanted else "on", True)
-            self._connection.execute(sa.select(setting))
+            self._connection.execute(setting({"enable_seqscan": "off" if wanted else "on"}))
             self._by_index = wanted
 
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
@@ -259,7 +257,7 @@ class PostgresqlReader(SqlReader):
             type_ = _TIMES_COMPARED_AS.get(declared.kind)
         printed = type_ in (None, "text")
         array = sa.cast(
-            _literal(frames.matchable(values, declared.kind), numbers=type_ == "bigint"), _Named(f"{type_ or 'text'}[]")
+            _literal(frames.matchable(values, declared.kind), numbers=type_ == "bigint"), Named(f"{type_ or 'text'}[]")
         )
         return sa.cast(column, sa.Text) if printed and declared.kind is not Kind.TEXT else column, array
 
@@ -338,14 +336,14 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
     def _given(self, own: sa.Table, rows: pl.DataFrame) -> sa.FromClause:
         """Give few, narrow rows as arrays: a temporary table would cost more than they do."""
         arrays = (
-            sa.cast(_literal(frames.text(column), numbers=number), _Named("bigint[]" if number else "text[]"))
+            sa.cast(_literal(frames.text(column), numbers=number), Named("bigint[]" if number else "text[]"))
             for column, number in ((column, column.dtype.is_integer()) for column in rows.get_columns())
         )
         return sa.func.unnest(*arrays).table_valued(*rows.columns).render_derived("given")
 
     def _regclass(self, target: sa.TableClause) -> ColumnElement[Any]:
         name = as_value(self._connection.dialect.identifier_preparer.format_table(target))
-        return sa.cast(sa.literal(name, sa.types.NullType()), _Named("regclass"))
+        return sa.cast(sa.literal(name, sa.types.NullType()), Named("regclass"))
 
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         main = relation(table, self._namespace)
@@ -362,7 +360,7 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         free = list[int]()
         while len(free) < count:
             drawn = sequence.draw(count - len(free))
-            among = column == sa.func.any(sa.cast(sa.literal(drawn, sa.types.NullType()), _Named("bigint[]")))
+            among = column == sa.func.any(sa.cast(sa.literal(drawn, sa.types.NullType()), Named("bigint[]")))
             taken = set(self._connection.execute(sa.select(column).where(among)).scalars())
             free += [number for number in drawn if number not in taken]
             if taken:
@@ -388,18 +386,6 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
             with cursor.copy(copy, {"none": None}) as into:
                 into.write(lines.getbuffer())
             return cursor.rowcount
-
-
-class _Named(sa.types.UserDefinedType[object]):
-    """A type by the name the server gives it."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_col_spec(self, **_: object) -> str:
-        return self.name
 
 
 def _literal(texts: pl.Series, *, numbers: bool) -> ColumnElement[Any]:

@@ -9,21 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement
 
 from migrator.edges.databases.base import Asked
+from migrator.edges.databases.postgresql_statements import Named
 from migrator.edges.databases.statements import Dialect, Selecting
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Schema
 
 _CIRCLE = 2**32  # transaction numbers of rows go round, those of snapshots do not
-
-
-class Xid(sa.types.UserDefinedType[object]):
-    """The number of a transaction, as rows have it."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        """Name the type."""
-        return "xid"
 
 
 def unchanged(
@@ -57,7 +48,7 @@ def unchanged(
 
 
 def _is_as_it_was(connection: sa.Connection, selecting: Selecting, query: Query, rows: int, oldest: int) -> bool:
-    since = sa.func.age(sa.cast(str(oldest), Xid()))
+    since = sa.func.age(sa.cast(str(oldest), Named("xid")))
     young = [sa.func.min(_age(alias)) <= since for alias in ("main", "via")[: 2 if query.via else 1]]
     counting = selecting.over(sa.func.count().label("rows"), sa.or_(*young).label("young"))
     found = connection.execute(counting).mappings().one()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,6 +42,25 @@ class OverridingSelect(Select[Any]):
     """A SELECT behind INSERT whose values also count for GENERATED ALWAYS AS IDENTITY."""
 
     inherit_cache = False
+
+
+class Named(sa.types.UserDefinedType[object]):
+    """A type by the name the server gives it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: object) -> str:
+        """Name the type."""
+        return self.name
+
+
+def setting(values: Mapping[str, str]) -> Select[Any]:
+    """SET LOCAL, of several at once."""
+    calls = (sa.func.set_config(name, value, True) for name, value in values.items())
+    return sa.select(*(call.label(f"set_{number}") for number, call in enumerate(calls)))
 
 
 @compiles(CopyOut)

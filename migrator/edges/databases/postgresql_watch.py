@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from migrator.edges.databases.failures import at_place, driver_error, translated
+from migrator.edges.databases.postgresql_statements import setting
 from migrator.edges.databases.watching import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -101,8 +102,7 @@ class PostgresqlWatch:
     def _looking(self) -> Iterator[sa.Connection]:
         with translated(meaning), self._connected() as connection:
             connection.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
-            calls = (sa.func.set_config(name, value, True) for name, value in _SETTINGS.items())
-            connection.execute(sa.select(*(call.label(f"set_{number}") for number, call in enumerate(calls))))
+            connection.execute(setting(_SETTINGS))
             yield connection
 
     def _connected(self) -> sa.Connection:
