@@ -29,6 +29,15 @@ class CopyIn(Executable, ClauseElement):
         self.relation, self.columns = relation, columns
 
 
+class LockTable(Executable, ClauseElement):
+    """Keep the definition of *relation* as it is, as a write does."""
+
+    inherit_cache = False
+
+    def __init__(self, relation: sa.TableClause) -> None:
+        self.relation = relation
+
+
 class Stage(Executable, ClauseElement):
     """Create a temporary table whose columns are like those of a SELECT; it goes with the transaction."""
 
@@ -74,6 +83,12 @@ def _copy_in(element: CopyIn, compiler: Any, **options: Any) -> str:
     columns = ", ".join(map(compiler.preparer.quote, element.columns))
     into: str = compiler.preparer.format_table(element.relation)
     return "COPY " + into + " (" + columns + ") FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+
+
+@compiles(LockTable)
+def _lock_table(element: LockTable, compiler: Any, **options: Any) -> str:
+    name: str = compiler.preparer.format_table(element.relation)
+    return "LOCK TABLE " + name + " IN ROW EXCLUSIVE MODE"
 
 
 @compiles(Stage)
