@@ -66,6 +66,7 @@ class PostgresqlDatabase:
             },
         )
         quote_every_name(self._engine)
+        self._session = setting(SESSION | {"search_path": self._search_path()})
 
     def schema(self) -> Schema:
         """What the schema holds now, our own tables left out."""
@@ -136,8 +137,7 @@ class PostgresqlDatabase:
             connection.execution_options(
                 isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED", postgresql_readonly=read_only
             )
-            settings = SESSION | {"search_path": self._search_path()}
-            connection.execute(setting(settings))
+            connection.execute(self._session)
             yield connection
 
     def _connected(self) -> sa.Connection:

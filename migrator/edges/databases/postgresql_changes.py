@@ -10,49 +10,34 @@ from sqlalchemy.sql import ColumnElement
 
 from migrator.edges.databases.base import Asked
 from migrator.edges.databases.postgresql_statements import Named
-from migrator.edges.databases.statements import Dialect, Selecting
+from migrator.edges.databases.statements import Selecting
 from migrator.mapping.query import Query
-from migrator.mapping.schema import Schema
 
 _CIRCLE = 2**32  # transaction numbers of rows go round, those of snapshots do not
 
 
-def unchanged(
-    connection: sa.Connection,
-    namespace: str | None,
-    schema: Schema,
-    dialect: Dialect,
-    asked: Sequence[Asked],
-    mark: str,
-) -> bool:
-    """
-    Whether every query gives as many rows as it gave, none of them written by a transaction that had not ended then.
-
-    Args:
-        mark: The snapshot (`txid_current_snapshot`) that was current before they were read. A transaction that wrote
-            before its lowest number has been seen; what wrote later counts as a change, whatever it wrote.
-
-    Returns:
-        False also where it cannot be told: of views, of tables that are elsewhere or in parts.
-    """
+def can_be_told(connection: sa.Connection, namespace: str | None, asked: Sequence[Asked]) -> bool:
+    """Whether the rows of these queries say who wrote them: not those of views, and of tables that are in parts."""
     if any(query.distinct or query.limit is not None for query, _ in asked):
         return False
     tables = {table for query, _ in asked for table in (query.table, query.via and query.via.table) if table}
-    if not _hold_their_rows(connection, namespace, tables):
-        return False
-    oldest = int(mark.partition(":")[0]) % _CIRCLE
-    return all(
-        _is_as_it_was(connection, Selecting(query, schema, namespace, dialect), query, rows, oldest)
-        for query, rows in asked
-    )
+    return _hold_their_rows(connection, namespace, tables)
 
 
-def _is_as_it_was(connection: sa.Connection, selecting: Selecting, query: Query, rows: int, oldest: int) -> bool:
-    since = sa.func.age(sa.cast(str(oldest), Named("xid")))
+def oldest_open(mark: str) -> int:
+    """
+    The number from which on a transaction had perhaps not ended at *mark* (`txid_current_snapshot`).
+
+    What was written by one before it has been seen; what wrote later counts as a change, whatever it wrote.
+    """
+    return int(mark.partition(":")[0]) % _CIRCLE
+
+
+def counting(query: Query, selecting: Selecting) -> sa.Select[tuple[int, bool]]:
+    """SELECT how many rows there are, and whether one was written by the transaction `:oldest` or a later one."""
+    since = sa.func.age(sa.cast(sa.bindparam("oldest", "3", type_=sa.types.NullType()), Named("xid")))
     young = [sa.func.min(_age(alias)) <= since for alias in ("main", "via")[: 2 if query.via else 1]]
-    counting = selecting.over(sa.func.count().label("rows"), sa.or_(*young).label("young"))
-    found = connection.execute(counting).mappings().one()
-    return found["rows"] == rows and not found["young"]
+    return selecting.over(sa.func.count().label("rows"), sa.func.coalesce(sa.or_(*young), False).label("young"))
 
 
 def _age(alias: str) -> ColumnElement[Any]:

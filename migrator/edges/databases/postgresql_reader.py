@@ -15,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 
 from migrator.edges.databases import frames, postgresql_changes, postgresql_printing
 from migrator.edges.databases.base import Asked
+from migrator.edges.databases.own import LEDGER_COLUMNS
 from migrator.edges.databases.postgresql_statements import CopyOut, Named, setting
 from migrator.edges.databases.reader import Keyed, SqlReader, in_order
 from migrator.edges.databases.statements import Statement, known_table, relation
@@ -63,18 +64,19 @@ class PostgresqlReader(SqlReader):
     def select(self, query: Query) -> pl.DataFrame:
         """Rows of *query* as a read frame."""
         self._prefer_index(self._is_looked_up(query))
-        among = query.among
-        if among is None:
-            return super().select(query)
-        name = (repr(replace(query, among=None)), among.column, among.values.dtype.is_temporal())
-        shape = self._shaped(name, lambda: self._selected(query, among.column))
-        assert shape.asked is not None  # said where it was made
-        return self._fetched(shape, {_ASKED: _array(_asked(among.values), shape.asked)})
+        shape = self._shaped(("select", *_name_of(query)), lambda: self._selected(query))
+        return self._fetched(shape, _arrays_of(query, shape))
 
     def count(self, query: Query) -> int:
         """How many rows *query* has."""
         self._prefer_index(self._is_looked_up(query))
         return super().count(query)
+
+    def ledger(self, users: Sequence[str]) -> pl.DataFrame:
+        """What the ledger says of *users*, as far as they are in it."""
+        asked = _asked(pl.Series(users, dtype=pl.String))
+        shape = self._shaped("ledger", lambda: self._compiled(self._entries(asked), LEDGER_COLUMNS))
+        return self._fetched(shape, {_ASKED: _array(asked, LEDGER_COLUMNS["user_key"])})
 
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
         """Add up on the server, in numeric."""
@@ -95,16 +97,35 @@ class PostgresqlReader(SqlReader):
         return sa.true()
 
     def unchanged(self, asked: Sequence[Asked], mark: str) -> bool:
-        """Look at which transactions wrote the rows; see `postgresql_changes`."""
-        return postgresql_changes.unchanged(self._connection, self._namespace, self.schema, self, asked, mark)
+        """Whether every query gives as many rows as it gave, none written by a transaction that was open at *mark*."""
+        if not postgresql_changes.can_be_told(self._connection, self._namespace, asked):
+            return False
+        oldest = postgresql_changes.oldest_open(mark)
+        return all(self._counted_since(query, oldest) == (rows, False) for query, rows in asked)
+
+    def _counted_since(self, query: Query, oldest: int) -> tuple[int, bool]:
+        """How many rows there are, and whether one of them is younger than the transaction *oldest*."""
+        self._prefer_index(self._is_looked_up(query))
+        shape = self._shaped(("since", *_name_of(query)), lambda: self._since(query))
+        given = {**shape.fixed, **_arrays_of(query, shape), "oldest": str(oldest)}
+        rows, young = self._driver.execute(shape.sql, given).fetchone() or (0, True)
+        return int(rows), bool(young)
+
+    def _since(self, query: Query) -> Shape:
+        selecting = self._selecting(query)
+        counting = postgresql_changes.counting(query, selecting)
+        compiled = counting.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
+        asked = selecting.find(query.among.column)[1] if query.among else None
+        return Shape(str(compiled), "", dict(compiled.params), {}, asked)
 
     def number(self, value: Decimal) -> ColumnElement[Any]:
         """Bind it as numeric."""
         return sa.literal(value)
 
-    def _selected(self, query: Query, asked: str) -> Shape:
+    def _selected(self, query: Query) -> Shape:
         selecting = self._selecting(query)
-        return replace(self._compiled(selecting.rows(), selecting.columns), asked=selecting.find(asked)[1])
+        asked = selecting.find(query.among.column)[1] if query.among else None
+        return replace(self._compiled(selecting.rows(), selecting.columns), asked=asked)
 
     def _rows(self, name: str, keys: pl.DataFrame, *, locked: bool = False) -> pl.DataFrame:
         table = known_table(self.schema, name)
@@ -224,6 +245,18 @@ class PostgresqlReader(SqlReader):
         if not isinstance(driver, psycopg.Connection):
             raise TypeError("the connection is not one of psycopg")
         return driver
+
+
+def _name_of(query: Query) -> tuple[Hashable, ...]:
+    """What tells the shape of a query from others: all but the keys."""
+    among = query.among
+    return (repr(replace(query, among=None)), among and (among.column, among.values.dtype.is_temporal()))
+
+
+def _arrays_of(query: Query, shape: Shape) -> dict[str, str]:
+    if query.among is None or shape.asked is None:
+        return {}
+    return {_ASKED: _array(_asked(query.among.values), shape.asked)}
 
 
 def _asked(values: pl.Series) -> pl.Series:

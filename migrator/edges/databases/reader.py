@@ -58,10 +58,7 @@ class SqlReader(ABC):
 
     def ledger(self, users: Sequence[str]) -> pl.DataFrame:
         """What the ledger says of *users*, as far as they are in it."""
-        ledger = self._own.ledger
-        among = self.among(ledger.c.user_key, LEDGER_COLUMNS["user_key"], pl.Series(users, dtype=pl.String))
-        statement = sa.select(*(ledger.c[name] for name in LEDGER_COLUMNS)).where(among)
-        return self._fetch(statement, LEDGER_COLUMNS)
+        return self._fetch(self._entries(pl.Series(users, dtype=pl.String)), LEDGER_COLUMNS)
 
     def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
         """`key` and `id` of those source keys of *mapping* that have a number."""
@@ -136,6 +133,11 @@ class SqlReader(ABC):
     @abstractmethod
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
         """Make *keys* relations, with the condition that ties them to *relation*."""
+
+    def _entries(self, users: pl.Series) -> Statement:
+        ledger = self._own.ledger
+        among = self.among(ledger.c.user_key, LEDGER_COLUMNS["user_key"], users)
+        return sa.select(*(ledger.c[name] for name in LEDGER_COLUMNS)).where(among)
 
     def _numbered(self, mapping: str, keys: Sequence[str]) -> ColumnElement[bool]:
         ids = self._own.ids
