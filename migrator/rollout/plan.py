@@ -15,7 +15,7 @@ from migrator.rollout.stages import Stage
 from migrator.rollout.units import Units
 
 GRAY = "gray"
-_FIRST_STEP = 25
+_FIRST_STEP, _GROWTH = 25, 4  # users, and how many times as many are risked as were found to be well
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def batches(
     users: Sequence[str], size: int, key_order: str = "auto", together: Mapping[str, str] | None = None
 ) -> list[list[str]]:
     """
-    Cut a wave into batches: a ramp of 25, 50, 100, … in the order given, the rest by key. Nobody is parted.
+    Cut a wave into batches: a ramp of 25, 100, 400, … in the order given, the rest by key. Nobody is parted.
 
     The ramp is a sample (the breaker looks after each); the rest goes by key because near rows lie together.
 
@@ -149,12 +149,12 @@ def halves(users: Sequence[str], together: Mapping[str, str]) -> list[list[str]]
 
 
 def ramp(users: int, size: int) -> list[int]:
-    """Give the sizes of the first batches of a wave: doubling below *size*, while more than as many again remain."""
+    """Give the sizes of the first batches of a wave: growing below *size*, while more than as many again remain."""
     steps, step = [], _FIRST_STEP
     while step < size and users >= 2 * step:
         steps.append(step)
         users -= step
-        step *= 2
+        step *= _GROWTH
     return steps
 
 
