@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from migrator.edges.databases import own
+from migrator.edges.databases import mysql_printing, own
 from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
 from migrator.edges.databases.quoting import quote_every_name
@@ -35,6 +35,7 @@ SESSION: dict[str, object] = {
     "innodb_lock_wait_timeout": 5,
     "lock_wait_timeout": 5,
     "wait_timeout": 120,
+    "group_concat_max_len": mysql_printing.LONGEST_TEXT,
 }
 #: The same of what not every server knows: by kind of server and the version that brought it.
 _SINCE: tuple[tuple[bool, tuple[int, ...], dict[str, object]], ...] = (

@@ -11,7 +11,7 @@ import pymysql
 import sqlalchemy as sa
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, mysql_cursor, mysql_keys, mysql_values
+from migrator.edges.databases import frames, mysql_cursor, mysql_keys, mysql_printing, mysql_values
 from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.statements import Declared, Selecting, Statement
 from migrator.edges.databases.totals import grouped
@@ -26,6 +26,17 @@ class MysqlReader(SqlReader):
     """One transaction of one connection."""
 
     collation = "utf8mb4_bin"
+
+    def select(self, query: Query) -> pl.DataFrame:
+        """Rows of *query* as a read frame; those that are asked for by keys in one text."""
+        selecting = self._selecting(query)
+        if mysql_printing.can_print(query, selecting.columns):
+            found = {name: selecting.find(name) for name in selecting.columns}
+            printed = self._raw(selecting.over(*mysql_printing.printing(found)), 2)
+            frame = mysql_printing.frame(printed, selecting.columns)
+            if frame is not None:
+                return frame
+        return super().select(query)
 
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
         """Add up on the server, which does so exactly; but not floats."""
@@ -88,9 +99,11 @@ class MysqlReader(SqlReader):
         asked = statement.with_only_columns(
             *(mysql_values.printed(column, declared) for column, declared in pairs), maintain_column_froms=True
         )
-        expanded = asked.compile(dialect=self._connection.dialect).construct_expanded_state()
-        raw = mysql_cursor.fetch(self._driver, expanded.statement, expanded.positional_parameters, len(columns))
-        return mysql_values.read_frame(raw, columns)
+        return mysql_values.read_frame(self._raw(asked, len(columns)), columns)
+
+    def _raw(self, statement: Statement, width: int) -> pl.DataFrame:
+        expanded = statement.compile(dialect=self._connection.dialect).construct_expanded_state()
+        return mysql_cursor.fetch(self._driver, expanded.statement, expanded.positional_parameters, width)
 
     @property
     def _driver(self) -> pymysql.Connection[Any]:

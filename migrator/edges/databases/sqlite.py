@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -16,13 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, own, sqlite_counters, sqlite_ranges, sqlite_schema
+from migrator.edges.databases import frames, own, sqlite_counters, sqlite_lists, sqlite_ranges, sqlite_schema
 from migrator.edges.databases.base import Concern
 from migrator.edges.databases.failures import only_target, translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
 from migrator.edges.databases.quoting import quote_every_name
 from migrator.edges.databases.reader import Keyed, SqlReader
 from migrator.edges.databases.sqlite_failures import meaning
+from migrator.edges.databases.sqlite_fetching import driver_of, fetch
 from migrator.edges.databases.sqlite_rows import insert_rows
 from migrator.edges.databases.statements import Statement, known_table, relation
 from migrator.edges.databases.totals import grouped
@@ -33,8 +33,6 @@ from migrator.mapping.schema import Column, Kind, Schema, Table
 
 _COUNTER_STARTS, _COUNTER_ENDS = 24, 28  # of the file change counter in the head of a SQLite file
 BUSY_TIMEOUT_SECONDS = 40
-_TUPLES_AT_ONCE = 500
-_ROWS_AT_ONCE = 100_000
 _FEW = 4  # a row too many costs as much to read as four keys to ask by
 
 
@@ -168,7 +166,7 @@ class SqliteReader(SqlReader):
     def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None) -> None:
         super().__init__(connection, schema, namespace)
         self._stages: list[sa.Table] = []
-        self._asked: dict[tuple[int, str], tuple[pl.Series, sa.TableClause]] = {}
+        self._asked: dict[tuple[int, str], tuple[pl.Series, sa.Select[Any]]] = {}
 
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
         """Add up in decimals here: SQLite would in binary floats."""
@@ -179,9 +177,9 @@ class SqliteReader(SqlReader):
         return grouped(rows, by, sums)
 
     def among(self, column: ColumnElement[Any], declared: Column, values: pl.Series) -> ColumnElement[bool]:
-        """Ask by a temporary table: no limit to its length, and no text that it cannot hold."""
+        """Ask by what has no limit to its length."""
         _, asked = self._asked.get((id(values), declared.kind)) or self._ask(declared, values)
-        return column.in_(sa.select(asked.c.key_0))
+        return column.in_(asked)
 
     def is_number(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
         """SQLite keeps text in a number column, and takes it for greater than every number."""
@@ -202,8 +200,11 @@ class SqliteReader(SqlReader):
 
     def _between(self, near: sqlite_ranges.Range, table: Table, keys: int) -> pl.DataFrame | None:
         main = relation(table, None)
-        counted = int(self._connection.execute(near.counted(main, 2 * keys)).scalar_one())
-        if min(counted, abs(counted - keys)) > keys // _FEW:  # neither all but new, nor all but known
+        few = keys // _FEW
+        # far apart they are hardly all but known, and that is what counting on would tell
+        most = 2 * keys if near.last - near.first < 2 * keys else few + 1
+        counted = int(self._connection.execute(near.counted(main, most)).scalar_one())
+        if min(counted, abs(counted - keys)) > few:  # neither all but new, nor all but known
             return None
         columns = [main.c[column] for column in table.columns]
         found = self._fetch(sa.select(*columns).where(near.holds(main)), table.columns)
@@ -211,13 +212,20 @@ class SqliteReader(SqlReader):
         fits = all(found[name].dtype == frames.read_type(column.kind) for name, column in table.columns.items())
         return found if fits else None
 
-    def _ask(self, declared: Column, values: pl.Series) -> tuple[pl.Series, sa.TableClause]:
-        staged = self._staged([frames.loosely_matchable(values.unique().drop_nulls().sort(), declared.kind)])
-        asked = self._asked[id(values), declared.kind] = values, staged
+    def _ask(self, declared: Column, values: pl.Series) -> tuple[pl.Series, sa.Select[Any]]:
+        given = self._given_values(frames.loosely_matchable(values.unique().drop_nulls().sort(), declared.kind))
+        asked = self._asked[id(values), declared.kind] = values, given
         return asked
 
+    def _given_values(self, values: pl.Series) -> sa.Select[Any]:
+        listed = sqlite_lists.holding(values)
+        return sa.select(self._staged([values]).c.key_0) if listed is None else listed
+
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
-        staged = self._staged([_matchable(keys[name], columns[name]) for name in keys.columns])
+        matchable = [_matchable(keys[name], columns[name]) for name in keys.columns]
+        if len(matchable) == 1:
+            return [], relation.c[keys.columns[0]].in_(self._given_values(matchable[0]))
+        staged = self._staged(matchable)
         pairs = zip(keys.columns, staged.c, strict=True)
         return [staged], sa.and_(*(relation.c[name] == column for name, column in pairs))
 
@@ -235,47 +243,10 @@ class SqliteReader(SqlReader):
 
     @property
     def _driver(self) -> sqlite3.Connection:
-        driver = self._connection.connection.driver_connection
-        if not isinstance(driver, sqlite3.Connection):
-            raise TypeError("the connection is not one of sqlite3")
-        return driver
+        return driver_of(self._connection)
 
     def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
-        try:
-            return self._framed(statement, columns)
-        except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
-            if "decode to UTF-8" not in str(error):
-                raise
-            return self._leniently(statement, columns)
-
-    def _leniently(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
-        """Read text that is not UTF-8, at the price of a call per value."""
-        self._driver.text_factory = frames.lenient_text
-        try:
-            return self._framed(statement, columns)
-        finally:
-            self._driver.text_factory = str
-
-    def _framed(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
-        """Many rows as frame after frame: Python's values of all of them would fill the memory."""
-        lots = [_frame(values, columns) for values in self._lots(statement, len(columns), _ROWS_AT_ONCE)]
-        if all(lot.schema == lots[0].schema for lot in lots):
-            return pl.concat(lots)
-        # of loosely typed columns only all values together say what they are
-        (values,) = self._lots(statement, len(columns), sys.maxsize)
-        return _frame(values, columns)
-
-    def _lots(self, statement: Statement, width: int, size: int) -> Iterator[list[list[object]]]:
-        """Give the columns of some rows at a time; so few are tuples that Python's garbage collector never looks at them."""
-        columns: list[list[object]] = [[] for _ in range(width)]
-        cursor = self._connection.execute(statement).cursor
-        while cursor is not None and (rows := cursor.fetchmany(_TUPLES_AT_ONCE)):
-            for column, values in zip(columns, zip(*rows, strict=True), strict=True):
-                column.extend(values)
-            if len(columns[0]) >= size:
-                yield columns
-                columns = [[] for _ in range(width)]
-        yield columns
+        return fetch(self._connection, statement, columns, self.schema)
 
 
 class SqliteWriter(OnConflictWriter, SqliteReader):
@@ -315,12 +286,14 @@ class SqliteWriter(OnConflictWriter, SqliteReader):
 
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         main = relation(table, None)
-        staged = self._staged([_matchable(keys[name], table.columns[name]) for name in keys.columns])
         columns = [main.c[name] for name in keys.columns]
+        if len(columns) == 1:
+            return self._counted(sa.delete(main).where(self._keyed(main, table.columns, keys)[1]))
+        staged = self._staged([_matchable(keys[name], table.columns[name]) for name in keys.columns])
         each = [column.in_(sa.select(part)) for column, part in zip(columns, staged.c, strict=True)]
         together = sa.tuple_(*columns).in_(sa.select(*staged.c))
         # `each` lets SQLite use the index that `together` alone would not
-        return self._counted(sa.delete(main).where(*each, *([together] if len(columns) > 1 else [])))
+        return self._counted(sa.delete(main).where(*each, together))
 
     def _draw(self, table: Table, column: str, count: int, beside: Sequence[str]) -> Numbers:
         """
@@ -345,11 +318,6 @@ class _Untyped(sa.types.UserDefinedType[object]):
 
     def get_col_spec(self, **_: object) -> str:
         return "BLOB"
-
-
-def _frame(values: Sequence[Sequence[object]], columns: Mapping[str, Column]) -> pl.DataFrame:
-    named = zip(columns.items(), values, strict=True)
-    return pl.DataFrame([frames.from_driver(name, found, column.kind) for (name, column), found in named])
 
 
 def _matchable(series: pl.Series, column: Column) -> pl.Series:

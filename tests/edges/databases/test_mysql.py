@@ -498,3 +498,63 @@ def test_without_its_driver_the_setting_names_the_extra(monkeypatch: pytest.Monk
 
     with pytest.raises(SettingWrong, match=r"migrator\[mysql\]"):
         connect("mysql://localhost/x", None, "legacy")
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("int", [1, None, -5]),
+        ("int(6) unsigned zerofill", [1, None, 123456]),
+        ("bigint unsigned", [2**64 - 1, 1]),
+        ("tinyint(1)", [0, 1, None]),
+        ("decimal(14, 4)", ["0.1000", "-2.5", None]),
+        ("double", [0.1, 1e23, None]),
+        ("float", [0.1, 16777216.0]),
+        ("bit(3)", [5, None]),
+        ("varchar(40)", ["", "null", None, '"', '","1', "a,b\n1", "\\", "\\n", "\r\n", "a\0b", "é😀", "a "]),
+        ("varchar(40) character set latin1", ["é", "€", None, ""]),
+        ("char(5)", ["a", "", None]),
+        ("varbinary(20)", [b"", b'\0\xff"', None]),
+        ("longtext", ["x" * 100_000, "", None]),
+        ("json", ['{"a": "\\"é\\n"}', None]),
+        ("enum('a', 'b,c')", ["a", "b,c", None]),
+        ("set('a', 'b')", ["a,b", "", None]),
+        ("date", ["0000-00-00", "2024-02-29", None]),
+        ("time(3)", ["-12:00:00.120", "838:59:59"]),
+        ("datetime(6)", ["2024-01-01 00:00:00.100000", "0000-00-00 00:00:00", None]),
+        ("timestamp(2) null", ["2024-01-01 00:00:00.10", None]),
+    ],
+)
+def test_a_column_reads_alike_printed_as_one_text_or_row_by_row(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, declared: str, stored: list[object]
+) -> None:
+    run(opened, f"create table things (id int primary key, v {declared})")
+    opened.place.run("insert into things values (?, ?)", *enumerate(stored))
+    query = Query("things", ("id", "v"), among=Among("id", pl.Series(range(len(stored)))))
+
+    with opened.legacy().reading() as reader:
+        printed = reader.select(query).sort("id")["v"]
+        monkeypatch.setattr("migrator.edges.databases.mysql_printing.can_print", lambda *_: False)
+        by_rows = reader.select(query).sort("id")["v"]
+
+    assert printed.dtype == by_rows.dtype
+    assert printed.to_list() == by_rows.to_list()
+    assert printed.null_count() == stored.count(None)
+
+
+@pytest.mark.parametrize("longest", [4, 16, 30, 31, 32, 33, 1000])
+def test_a_text_that_the_server_cuts_off_is_read_row_by_row(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    opened.place.run("create table things (id int primary key, v text)")
+    opened.place.run("insert into things values (?, ?)", (1, ',1\n1,"'), (2, "b"), (3, '1,"1\n1",1'))
+    monkeypatch.setitem(mysql.SESSION, "group_concat_max_len", longest)
+
+    with opened.legacy().reading() as reader:
+        among = Among("id", pl.Series([1, 2, 3, 4]))
+        found = reader.select(Query("things", ("id", "v"), among=among)).sort("id")
+        none = reader.select(Query("things", ("id", "v"), among=Among("id", pl.Series([7]))))
+
+    assert found.rows() == [(1, ',1\n1,"'), (2, "b"), (3, '1,"1\n1",1')]
+    assert none.rows() == []
+    assert none.schema == found.schema

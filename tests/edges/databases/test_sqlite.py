@@ -280,11 +280,70 @@ def test_a_column_reads_alike_however_many_rows_are_read_at_once(
     sqlite: Opened, monkeypatch: pytest.MonkeyPatch, declared: str, stored: list[object], at_once: int
 ) -> None:
     whole = column_of(sqlite, declared, *stored)
-    monkeypatch.setattr("migrator.edges.databases.sqlite._TUPLES_AT_ONCE", 1)
-    monkeypatch.setattr("migrator.edges.databases.sqlite._ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("migrator.edges.databases.sqlite_fetching._TUPLES_AT_ONCE", 1)
+    monkeypatch.setattr("migrator.edges.databases.sqlite_fetching._ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("migrator.edges.databases.sqlite_packed.ROWS_AT_MOST", 0)
 
     with sqlite.legacy().reading() as reader:
         lots = reader.select(Query("things", ("v",)))["v"]
 
     assert lots.dtype == whole.dtype
     assert lots.to_list() == whole.to_list()
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("integer", [1, None, -(2**63), 2**63 - 1]),
+        ("integer", [1, 2.5, "x", None, 2**53 + 1]),
+        ("text", ["", "null", "[1,2]", '{"a": 1}', '"', "\\", "\n\t\x01\x7f\u2028", "a\0b", "😀", None]),
+        ("text", ["a", None, 5, b"raw", "é"]),
+        ("any", [1, "1", 1.5, None]),
+        ("numeric(14, 4)", [1, 0.1, -0.0, -2.5, 99999.9999, 123.45, None]),
+        ("numeric(14, 4)", [0.1, 0.30000000000000004]),
+        ("numeric(14, 4)", [0.1, 1 / 3, 1e300, -1e300]),
+        ("numeric(14, 4)", [0.5, 2**53 + 1]),
+        ("numeric(14, 4)", [10.0**11, 2.0**60, 12345678901.1234]),
+        ("numeric(14, 4)", [0.5, "n/a", ""]),
+        ("numeric(14, 4)", [float("inf"), 1]),
+        ("numeric", [0.00001, 0.1]),
+        ("numeric(10)", [3, 3.14, 3.141592653589793]),
+        ("numeric(20, 10)", [0.1234567891, 3]),
+        ("boolean", [0, 1, None]),
+        ("boolean", [0, 1, 1.0, 0.5]),
+        ("datetime", ["2024-01-01 00:00:00", 2460310.5, 1704067200]),
+    ],
+)
+def test_a_column_reads_alike_packed_or_row_by_row(
+    sqlite: Opened, monkeypatch: pytest.MonkeyPatch, declared: str, stored: list[object]
+) -> None:
+    packed = column_of(sqlite, declared, *stored)
+    monkeypatch.setattr("migrator.edges.databases.sqlite_packed.ROWS_AT_MOST", -1)
+
+    with sqlite.legacy().reading() as reader:
+        by_rows = reader.select(Query("things", ("v",)))["v"]
+
+    assert packed.dtype == by_rows.dtype
+    assert packed.to_list() == by_rows.to_list()
+
+
+def test_json_that_a_view_or_a_generated_column_makes_stays_text(sqlite: Opened) -> None:
+    sqlite.place.run("create table things (id integer primary key, v text, made text as (json_array(v)))")
+    sqlite.place.run("insert into things (id, v) values (1, 'a')")
+    sqlite.place.run("create view seen as select id, json_object('v', v) as said, json('null') as empty from things")
+
+    with sqlite.legacy().reading() as reader:
+        assert reader.select(Query("things", ("made",)))["made"].to_list() == ['["a"]']
+        assert reader.select(Query("seen", ("said", "empty"))).rows() == [('{"v":"a"}', "null")]
+
+
+def test_what_is_asked_for_is_found_whatever_is_in_it(sqlite: Opened) -> None:
+    keys = ["1", "01", "null", "", '"', "\\", "a\nb", "a\0b", "a", "é", "😀", "[]"]
+    sqlite.place.run("create table things (id integer primary key, v text)")
+    sqlite.place.run("insert into things (v) values (?)", *((key,) for key in keys))
+
+    with sqlite.legacy().reading() as reader:
+        for key in keys:
+            for asked in ([key], [key, "other"], [key, "other\0"]):
+                among = Among("v", pl.Series(asked, dtype=pl.String))
+                assert reader.select(Query("things", ("v",), among=among))["v"].to_list() == [key]
