@@ -2,7 +2,7 @@
 Snapshots: one sealed file per batch and fence, durable before anything is written to the target.
 
 A file is: magic · length of the wrapped data key · wrapped data key · nonce · AES-256-GCM of a zip (stored) with
-`manifest.json` and one Parquet part per frame. The data key is used once; it is bound, like the content, to plan,
+`manifest.json` and one part per frame, an Arrow stream. The data key is used once; it is bound, like the content, to plan,
 batch, fence and mapping set, so that a file put in another's place does not open.
 """
 
@@ -34,7 +34,8 @@ USER = "__user"
 _MAGIC = b"MIGSNAP\x01"
 _LENGTH_BYTES = 4
 _MANIFEST = "manifest.json"
-_PART = ".parquet"
+_PART = ".arrows"
+_PARQUET_PART = ".parquet"  # as parts were written before
 _FILES_PER_FOLDER = 1000
 
 
@@ -159,17 +160,28 @@ def _packed(manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> 
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as parts:
         parts.writestr(_MANIFEST, json.dumps(manifest, ensure_ascii=False))
         for name, frame in frames.items():
-            part = io.BytesIO()
-            frame.write_parquet(part, compression="zstd")
-            parts.writestr(name + _PART, part.getvalue())
+            parts.writestr(name + _PART, _streamed(frame))
     return packed.getvalue()
+
+
+def _streamed(frame: pl.DataFrame) -> bytes:
+    """An Arrow stream, which takes half of the time that Parquet takes."""
+    part = io.BytesIO()
+    # newer levels write texts as views, with all texts of the frame that this one was filtered from: also erased ones
+    frame.write_ipc_stream(part, compression="zstd", compat_level=pl.CompatLevel.oldest())
+    return part.getvalue()
 
 
 def _unpacked(content: bytes) -> Kept:
     with zipfile.ZipFile(io.BytesIO(content)) as parts:
-        names = [name.removesuffix(_PART) for name in parts.namelist() if name != _MANIFEST]
-        frames = {name: pl.read_parquet(io.BytesIO(parts.read(name + _PART))) for name in names}
+        frames = dict(_read(name, parts.read(name)) for name in parts.namelist() if name != _MANIFEST)
         return Kept(json.loads(parts.read(_MANIFEST)), frames)
+
+
+def _read(name: str, part: bytes) -> tuple[str, pl.DataFrame]:
+    if name.endswith(_PARQUET_PART):
+        return name.removesuffix(_PARQUET_PART), pl.read_parquet(io.BytesIO(part))
+    return name.removesuffix(_PART), pl.read_ipc_stream(io.BytesIO(part))
 
 
 def _without(frame: pl.DataFrame, users: AbstractSet[str]) -> pl.DataFrame:

@@ -13,10 +13,11 @@ from migrator.edges.snapshots import Ref
 from migrator.errors import NotFound
 from migrator.flows.parts import Parts
 from migrator.mapping import compile, walk
+from migrator.mapping.books import Book
 from migrator.mapping.cleaning import CLEANED
 from migrator.mapping.groups import closed
 from migrator.mapping.model import MappingSet, Number
-from migrator.mapping.outcome import Book, Context, Mapped, Override, SourceRows
+from migrator.mapping.outcome import Context, Mapped, Override, SourceRows
 from migrator.mapping.schema import Kind, Table
 from migrator.store import effects
 

@@ -83,7 +83,11 @@ def before_images(
     for table in whose.order:
         key = tables[table].key
         there = [rows for at, rows in seen.meetings.items() if at.table == table and at.columns == key]
-        found = pl.concat(there).unique(key, maintain_order=True) if there else seen.empty[table]
+        some = [rows for rows in there if rows.height]
+        if not some:
+            images[table] = seen.empty[table]
+            continue
+        found = pl.concat(some).unique(key, maintain_order=True)
         ours = compare.canonical(_table_keys(whose, table), tables[table])
         at = compare.canonical(found.select(key), tables[table]).with_row_index(ROW).join(ours, on=key, how="semi")
         images[table] = found.with_row_index(ROW).join(at.select(ROW), on=ROW, how="semi").drop(ROW)
@@ -215,8 +219,7 @@ def _compare(writer: Reader, whose: TableRows, tables: Mapping[str, Table], left
             if not meant.height:
                 continue
             key = list(tables[table].key)
-            written = writer.rows(table, meant.select(key))
-            found = compare.differences(meant.drop("__user", "__key"), written, tables[table], key)
+            found = compare.differences(meant, writer.rows(table, meant[key]), tables[table], key)
             if found.height:
                 told = standing.compared(owned(found, meant, tables[table], name), left.get(name))
                 findings += [told] if told.height else []

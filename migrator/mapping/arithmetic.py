@@ -123,6 +123,8 @@ def _joined(
     work: Callable[[pl.Series], pl.Series],
     alone: Callable[[Decimal], Decimal],
 ) -> pl.Series:
+    if easy.all():
+        return work(numbers)
     made = work(columns.blank(numbers, ~easy))
     hard = columns.blank(numbers, easy)
     if hard.null_count() == len(hard):

@@ -16,6 +16,7 @@ from migrator.mapping.troubles import Trouble
 
 #: One line per row that a rule took: `action` is drop, archive or hold.
 CLEANED = pl.Schema({"user": pl.String, "mapping": pl.String, "key": pl.String, "rule": pl.String, "action": pl.String})
+NOTHING = pl.DataFrame(schema=CLEANED)
 _RULE = "clean"
 
 
@@ -33,6 +34,8 @@ def by_row(mapping: Mapping, sheet: Sheet) -> list[Trouble]:
 
 def by_result(mapping: Mapping, sheet: Sheet, found: Sequence[Trouble]) -> list[Trouble]:
     """What the rules take that look at fields that failed: the row goes their way instead of to a person."""
+    if not mapping.clean:
+        return []
     left = ~troubles.marked(list(found), sheet.height, troubles.SKIP)
     taken = []
     for rule in mapping.clean:
@@ -65,7 +68,7 @@ def taken(mapping: Mapping, draft: Draft) -> pl.DataFrame:
         for trouble in draft.troubles
         if trouble.rule == _RULE and len(trouble)
     ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=CLEANED)
+    return pl.concat(frames) if frames else NOTHING
 
 
 def counts(cleaned: pl.DataFrame) -> dict[tuple[str, str, str], int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -14,7 +17,16 @@ from migrator.mapping.schema import Column, Kind, Table
 
 MISSING, EXTRA, VALUE = "missing", "extra", "value"
 _SAID = ("column", "kind", "meant", "found")
-_HASH_BYTES = 32
+_HASH_BYTES, _HEADING_BYTES = 16, 8
+#: How values of a kind are held once they are canonical, if each of them is of the kind.
+_HELD_AS = {
+    Kind.DECIMAL: columns.NUMBER,
+    Kind.FLOAT: columns.NUMBER,
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.DATE: pl.Date(),
+    Kind.DATETIME: columns.MOMENT,
+    Kind.TIMESTAMP: columns.INSTANT,
+}
 _BOOLEANS = {"true": True, "false": False, "t": True, "f": False, "1": True, "0": False}
 
 
@@ -26,9 +38,16 @@ def canonical(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     JSON stays as it is: who compares it parses only what differs.
     """
     known = table.columns
-    return frame.with_columns(
-        _canonical(series, known[series.name]) for series in frame.get_columns() if series.name in known
-    )
+    return _changed(frame, lambda series: _canonical(series, known[series.name]) if series.name in known else series)
+
+
+def _changed(frame: pl.DataFrame, how: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:
+    """Change the columns that *how* changes; most stay as they are."""
+    were = frame.get_columns()
+    made = [how(series) for series in were]
+    if all(one is was for one, was in zip(made, were, strict=True)):
+        return frame
+    return pl.DataFrame([one.alias(was.name) for one, was in zip(made, were, strict=True)])
 
 
 def _canonical(series: pl.Series, column: Column) -> pl.Series:
@@ -51,6 +70,8 @@ def _canonical(series: pl.Series, column: Column) -> pl.Series:
 
 
 def _numbers(series: pl.Series) -> pl.Series:
+    if series.dtype == columns.NUMBER:
+        return series
     if series.dtype.is_decimal() or series.dtype.is_integer():
         return series.cast(columns.NUMBER)
     text = columns.text(series)
@@ -79,7 +100,7 @@ def differences(meant: pl.DataFrame, written: pl.DataFrame, table: Table, key: S
     """
     names = [str(c) for c in meant.columns if c in table.columns and not table.columns[c].generated]
     by = [str(name) for name in key] or names
-    ours, theirs = canonical(meant.select(names), table), canonical(written.select(names), table)
+    ours, theirs = canonical(meant[names], table), canonical(written[names], table)
     if _agree(ours, theirs, by, table):
         return pl.DataFrame(schema=dict.fromkeys([*by, *_SAID], pl.String))
     return _told(ours, theirs, by, table)
@@ -89,10 +110,13 @@ def _agree(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: T
     """Whether nothing differs, the usual case: one look at rows in the same order, and no texts."""
     if ours.schema != theirs.schema or ours.height != theirs.height:
         return False
-    ours, theirs = ours.sort(by), theirs.sort(by)
-    return ours.select(by).equals(theirs.select(by)) and not any(
-        _unlike(ours[name], theirs[name], table.columns[name]).any() for name in ours.columns if name not in by
-    )
+    trees = [name for name in ours.columns if table.columns[name].kind is Kind.JSON and name not in by]
+    plain = [name for name in ours.columns if name not in trees]
+    if not ours[plain].equals(theirs[plain]):
+        ours, theirs = ours.sort(by), theirs.sort(by)
+        if not ours[plain].equals(theirs[plain]):
+            return False
+    return not any(_unlike(ours[name], theirs[name], table.columns[name]).any() for name in trees)
 
 
 def _told(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: Table) -> pl.DataFrame:
@@ -156,18 +180,18 @@ def user_hashes(rows: Mapping[str, tuple[pl.DataFrame, Table]]) -> pl.DataFrame:
 
     Returns:
         `user_key` and `hash` (BLAKE2b, hexadecimal): the same for rows that were computed and for the same rows read
-        back, in whatever order.
+        back, in whatever order, and whoever else's rows stand beside them.
 
     Cost:
-        Vectorised but for one hash per user, and one parse per distinct JSON text.
+        Vectorised but for one sort and one hash per user, and one parse per distinct JSON text.
     """
-    texts: dict[str, list[pl.DataFrame]] = {}
+    told = []
     for frame, table in rows.values():
-        known = [name for name, column in table.columns.items() if name in frame.columns and not column.generated]
-        said = canonical(frame.select(known), table)
-        said = said.with_columns(_json(said[name]) for name in known if table.columns[name].kind is Kind.JSON)
-        texts.setdefault(_heading(table.name, known), []).append(_of_users(frame["__user"], said))
-    return _hashed(texts)
+        there = set(frame.columns)
+        known = sorted(name for name, column in table.columns.items() if name in there and not column.generated)
+        said = _counted(canonical(frame[known], table), table)
+        told.append(_Told(table.name, frame["__user"], _changed(said, _printable)))
+    return _hashed(told)
 
 
 def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
@@ -177,43 +201,117 @@ def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
     Returns:
         `user_key` and `hash`.
     """
-    texts = {}
+    told = []
     for name, source in sources.items():
-        said = source.frame.drop("__user", "__faults", strict=False)
-        texts[_heading(name, said.columns)] = [_of_users(source.frame["__user"], said)]
-    return _hashed(texts)
+        said = source.frame[sorted(set(source.frame.columns) - {"__user", "__faults"})]
+        told.append(_Told(name, source.frame["__user"], _changed(said, _printable)))
+    return _hashed(told)
 
 
-def _heading(name: str, names: Sequence[str]) -> str:
-    return f"{name}({','.join(sorted(names))})"
+def _counted(said: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Canonical numbers and times as the integers in which they are held: nothing prints faster. JSON in one form."""
+    return _changed(said, lambda series: _as_held(series, table.columns[series.name]))
 
 
-def _of_users(users: pl.Series, said: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame({"user_key": users, "row": _row_texts(said)})
+def _as_held(series: pl.Series, column: Column) -> pl.Series:
+    """No value depends on those that stand beside it, as the type of a column does."""
+    if column.kind is Kind.JSON:
+        return _json(series)
+    dtype = _HELD_AS.get(column.kind)
+    if dtype is None:
+        return series
+    if series.dtype == dtype:
+        return series.to_physical()
+    text = columns.text(series)
+    parsed = _parsed(text, column.kind)
+    return columns.pick(parsed.is_not_null(), parsed.to_physical().cast(pl.String), _NONE_SUCH + text)
 
 
-#: Between values, between rows, for null, and before what stands for one of these in a value; before a heading.
-_VALUE, _ROW, _NULL, _ESCAPE = "\x1f", "\x1e", "\x1c", "\x1d"
-_HEADING = f"{_ESCAPE}{_ROW}"  # what no escape is
-_ESCAPED = {mark: f"{_ESCAPE}{place}" for place, mark in enumerate((_ESCAPE, _VALUE, _ROW, _NULL))}
+def _parsed(text: pl.Series, kind: Kind) -> pl.Series:
+    if kind is Kind.BOOLEAN:
+        return text.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+    return columns.parse_numbers(text) if kind in (Kind.DECIMAL, Kind.FLOAT) else moments.parse(text, kind)
 
 
-def _row_texts(frame: pl.DataFrame) -> pl.Series:
-    """Each row as one text, in which no two rows are one text."""
-    texts = [_unmistakable(_text(frame[name])).fill_null(_NULL) for name in sorted(frame.columns)]
-    if not texts:
-        return pl.Series([""], dtype=pl.String).new_from_index(0, frame.height)
-    named = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])
-    return named.select(pl.concat_str(pl.all(), separator=_VALUE)).to_series()
+def _printable(series: pl.Series) -> pl.Series:
+    """As what is printed is the canonical text of each value."""
+    if series.dtype == pl.String or series.dtype == pl.Boolean or series.dtype.is_integer():
+        return series
+    return _text(series)
 
 
-def _unmistakable(text: pl.Series) -> pl.Series:
-    """Escape the few characters that mean something here; hardly ever one is there."""
-    if not columns.is_true(text.str.contains("[\x1c-\x1f]")).any():
-        return text
-    for mark, escaped in _ESCAPED.items():  # the escape itself first
-        text = text.str.replace_all(mark, escaped, literal=True)
-    return text
+#: Between values, between rows, and for null, which also stands before what stands for one of these in a value.
+_VALUE, _ROW, _NULL = "\x1f", "\x1e", "\x1c"
+_ESCAPED = {mark: f"{_NULL}{place}" for place, mark in enumerate((_NULL, _VALUE, _ROW))}  # the escape itself first
+_MARKS = f"[{''.join(_ESCAPED)}]"
+_NONE_SUCH = "~"  # before a value that is not of the kind of its column
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """Rows to be hashed: of which table or mapping, whose, and their columns by name, each printable."""
+
+    name: str
+    users: pl.Series
+    said: pl.DataFrame
+
+    @property
+    def heading(self) -> str:
+        """What stands before each row: no row is one of another table, or of other columns."""
+        return _digest(f"{self.name}({','.join(self.said.columns)})".encode(), _HEADING_BYTES)
+
+    def lines(self) -> list[bytes]:
+        """Each row as one text, in which no two rows are one text."""
+        if not self.said.width:
+            return [self.heading.encode()] * len(self.users)
+        said = _changed(self.said, _unmistakable) if _has_marks(self.said) else self.said
+        out = io.BytesIO(self.heading.encode())
+        out.seek(0, io.SEEK_END)
+        said.write_csv(
+            out,
+            include_header=False,
+            quote_style="never",
+            separator=_VALUE,
+            line_terminator=f"{_ROW}{self.heading}",
+            null_value=_NULL,
+        )
+        return out.getvalue().split(_ROW.encode())[:-1]
+
+
+def _digest(content: bytes, size: int) -> str:
+    return hashlib.blake2b(content, digest_size=size).hexdigest()
+
+
+def _hashed(told: Sequence[_Told]) -> pl.DataFrame:
+    """Of each user the rows of all frames, those of one heading together and in order."""
+    some = sorted((one for one in told if len(one.users)), key=lambda one: one.heading)
+    if not some:
+        return pl.DataFrame(schema={"user_key": pl.String, "hash": pl.String})
+    lines: list[bytes] = []
+    for one in some:
+        lines += one.lines()
+    owners = pl.concat([one.users for one in some]).alias("user_key").to_frame().with_row_index("row")
+    of_user = owners.group_by("user_key", maintain_order=True).agg("row")
+    lines = [lines[row] for row in of_user["row"].explode().to_list()]
+    ends = of_user["row"].list.len().cum_sum().to_list()
+    together = _ROW.encode().join
+    hashes = [_digest(together(sorted(lines[start:end])), _HASH_BYTES) for start, end in pairwise([0, *ends])]
+    return of_user.select("user_key", pl.Series("hash", hashes, dtype=pl.String)).sort("user_key")
+
+
+def _has_marks(frame: pl.DataFrame) -> bool:
+    """Whether some text holds what means something here; one look at all texts together is enough."""
+    texts = frame.select(pl.col(pl.String).str.join("")).with_columns(pl.all().str.contains(_MARKS))
+    return any(texts.row(0)) if texts.width else False
+
+
+def _unmistakable(series: pl.Series) -> pl.Series:
+    """Escape the few characters that mean something here."""
+    if series.dtype != pl.String or not columns.is_true(series.str.contains(_MARKS)).any():
+        return series
+    for mark, escaped in _ESCAPED.items():
+        series = series.str.replace_all(mark, escaped, literal=True)
+    return series
 
 
 def _text(series: pl.Series) -> pl.Series:
@@ -231,15 +329,10 @@ def _list_text(series: pl.Series) -> pl.Series:
     return numbered.select("row").join(joined, on="row", how="left", maintain_order="left")["text"]
 
 
-def _hashed(texts: Mapping[str, Sequence[pl.DataFrame]]) -> pl.DataFrame:
-    """Of each user the rows of all frames, those of one heading together and in order."""
+def _row_texts(frame: pl.DataFrame) -> pl.Series:
+    """Each item of a list as one text, in which no two items are one text."""
+    texts = [_unmistakable(_text(frame[name])).fill_null(_NULL) for name in sorted(frame.columns)]
     if not texts:
-        return pl.DataFrame(schema={"user_key": pl.String, "hash": pl.String})
-    told = [_told_of_users(heading, pl.concat(texts[heading])) for heading in sorted(texts)]
-    users = pl.concat(told).group_by("user_key").agg(pl.col("said").str.join(_HEADING)).sort("user_key")
-    hashes = [hashlib.blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest() for text in users["said"].to_list()]
-    return pl.DataFrame({"user_key": users["user_key"], "hash": pl.Series(hashes, dtype=pl.String)})
-
-
-def _told_of_users(heading: str, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.group_by("user_key").agg((heading + _ROW + pl.col("row").sort().str.join(_ROW)).alias("said"))
+        return pl.Series([""], dtype=pl.String).new_from_index(0, frame.height)
+    named = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])
+    return named.select(pl.concat_str(pl.all(), separator=_VALUE)).to_series()

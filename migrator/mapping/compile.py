@@ -11,15 +11,14 @@ import polars as pl
 from migrator.errors import Refused
 from migrator.mapping import cleaning, drafts, groups, meetings, troubles, walk
 from migrator.mapping import values as columns
+from migrator.mapping.books import Book
 from migrator.mapping.draft import Draft
 from migrator.mapping.lookups import Anchors, InBatch
 from migrator.mapping.model import Mapping, MappingSet
-from migrator.mapping.outcome import FINDINGS, Book, Context, Mapped, SourceRows
+from migrator.mapping.outcome import FINDINGS, NO_FINDINGS, Context, Mapped, SourceRows
 from migrator.mapping.people import parents_by_user
 from migrator.mapping.schema import Schema, Table
 from migrator.mapping.troubles import Trouble
-
-_NOTHING = pl.DataFrame(schema=cleaning.CLEANED)
 
 
 def apply(set_: MappingSet, target: Schema, sources: dict[str, SourceRows], context: Context) -> Mapped:
@@ -126,7 +125,7 @@ def _mapped(settled: MappingOf[str, _Settled], sources: MappingOf[str, SourceRow
     for name, one in settled.items():
         rows[name], books[name] = _written(one, sources[name], held)
     found = [_findings(one) for one in settled.values()]
-    findings = pl.concat([frame for frames in found for frame in frames] or [pl.DataFrame(schema=FINDINGS)])
+    findings = pl.concat([frame for frames in found for frame in frames] or [NO_FINDINGS])
     return Mapped(
         rows,
         findings,
@@ -134,19 +133,22 @@ def _mapped(settled: MappingOf[str, _Settled], sources: MappingOf[str, SourceRow
         frozenset(held.to_list()),
         _abort(list(settled.values())),
         context.groups,
-        cleaned=pl.concat([cleaning.taken(one.draft.mapping, one.draft) for one in settled.values()] or [_NOTHING]),
+        cleaned=pl.concat(
+            [cleaning.taken(one.draft.mapping, one.draft) for one in settled.values()] or [cleaning.NOTHING]
+        ),
     )
 
 
 def _held(settled: Sequence[_Settled]) -> pl.Series:
-    users = [one.draft.sheet.users.filter(one.review) for one in settled if one.draft.mapping.on_reject == "hold_user"]
+    held = [one for one in settled if one.draft.mapping.on_reject == "hold_user" and one.review.any()]
+    users = [one.draft.sheet.users.filter(one.review) for one in held]
     return pl.concat(users).unique().sort() if users else pl.Series([], dtype=pl.String)
 
 
 def _written(one: _Settled, source: SourceRows, held: pl.Series) -> tuple[pl.DataFrame, Book]:
     draft = one.draft
     out = one.skipped | one.review | one.blocked
-    of_held = draft.sheet.users.is_in(held.implode()) & ~out if len(held) else pl.repeat(False, len(out), eager=True)
+    of_held = draft.sheet.users.is_in(held.implode()) & ~out if len(held) else columns.none(len(out))
     folded = draft.folded & ~out & ~of_held
     written = ~(out | of_held | folded)
     book = Book(
@@ -159,7 +161,7 @@ def _written(one: _Settled, source: SourceRows, held: pl.Series) -> tuple[pl.Dat
         review=int(one.review.sum()),
         blocked=int(one.blocked.sum()) + int(of_held.sum()),
     )
-    return draft.frame.filter(written), book
+    return draft.frame if written.all() else draft.frame.filter(written), book
 
 
 def _findings(one: _Settled) -> list[pl.DataFrame]:

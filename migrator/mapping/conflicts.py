@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from migrator.mapping import groups, secrecy, walk
+from migrator.mapping.books import Book
 from migrator.mapping.identities import id_column
 from migrator.mapping.model import Mapping as Document
 from migrator.mapping.model import MappingSet, OnConflict
-from migrator.mapping.outcome import FINDINGS, Book, Context, Mapped
+from migrator.mapping.outcome import FINDINGS, Context, Mapped
 from migrator.mapping.pairs import ROW, Pairs
 from migrator.mapping.schema import Schema
 

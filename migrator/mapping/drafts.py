@@ -62,7 +62,7 @@ def make(
     if id_values is not None:
         id_values, stays = outside.given_way(sheet, id_values)
     fields, survivor, waiting, parted = _merged(set_, mapping, sheet, table, fields, id_column, id_values, found)
-    frame = sheet.frame.select("__user", "__key")
+    frame = sheet.frame[["__user", "__key"]]
     draft = Draft(mapping, sheet, frame, found, links, id_values, survivor, waiting, stays, parted)
     fitting.fit_all(draft, fields, id_column, table, dialect)
     draft.troubles[:] = _said_once(draft.troubles, sheet)

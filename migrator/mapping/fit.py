@@ -93,21 +93,16 @@ def _text(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]
     if values.kind is Kind.BINARY:
         return _none(values), "it is binary, and the column is text"
     text = values.text
-    good, complaint = _without_nul(text, dialect), "it holds a NUL character"
+    made, complaint = text, "it holds a NUL character"
+    if dialect == "postgresql" and "\x00" in (text.str.join("").item() or ""):  # one look at all of them together
+        made = _only(text, ~text.str.contains("\x00", literal=True))
     if column.length is not None and columns.is_true(text.str.len_bytes() > column.length).any():
         long = text.str.len_chars() > column.length
         if long.any():
-            good, complaint = good & ~long, f"it is longer than {column.length} characters"
+            made, complaint = columns.blank(made, long), f"it is longer than {column.length} characters"
     if column.declared.lower().startswith(("char(", "character(", "bpchar")):
-        good = good & ~text.str.ends_with(" ")  # the database pads with blanks and gives back none
-    return _only(text, good), complaint
-
-
-def _without_nul(text: pl.Series, dialect: str) -> pl.Series:
-    """Where a text holds no NUL, which PostgreSQL does not take; one look at all texts together is mostly enough."""
-    if dialect != "postgresql" or not columns.is_true(text.str.join("").str.contains("\x00", literal=True)).any():
-        return ~columns.none(len(text))
-    return ~text.str.contains("\x00", literal=True)
+        made = columns.blank(made, text.str.ends_with(" "))  # the database pads with blanks and gives back none
+    return made, complaint
 
 
 def _enum(values: Values, column: Column, dialect: str) -> tuple[pl.Series, str]:

@@ -28,6 +28,8 @@ def key(parts: Sequence[pl.Series]) -> pl.Series:
 
 def is_broken(parts: Sequence[pl.Series]) -> pl.Series:
     """Where a part is null or holds the separator, so that no key can be made."""
+    if parts and not any(part.null_count() or SEPARATOR in (part.str.join("").item() or "") for part in parts):
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(parts[0]))
     frame = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
     broken = pl.all().is_null() | pl.all().str.contains(SEPARATOR, literal=True)
     return frame.select(pl.any_horizontal(broken)).to_series()

@@ -41,7 +41,7 @@ class Reading:
         needed = [column for column in dict.fromkeys([*wanted, *uses.predicate(where)]) if column in table.columns]
         tests = predicates.pushed(where, table, self.null_if, self.context)
         frame = self.nulled(self.fetch(Query(name, tuple(str(column) for column in needed), tests, among)))
-        return frame.filter(self.mask(where, frame))
+        return self.where(where, frame)
 
     def joined(
         self, name: str, join: Join, wanted: Collection[str], where: Predicate, among: Among | None
@@ -60,6 +60,10 @@ class Reading:
             return frame
         meant = [text for text in map(columns.literal_text, self.null_if) if text is not None]
         return frame.with_columns(_nulled(series, meant) for series in frame.get_columns())
+
+    def where(self, where: Predicate, frame: pl.DataFrame) -> pl.DataFrame:
+        """Leave the rows of *frame* for which a condition holds."""
+        return frame.filter(self.mask(where, frame)) if where.tests or where.any else frame
 
     def mask(self, where: Predicate, frame: pl.DataFrame) -> pl.Series:
         """Say for which rows of *frame* a condition holds."""

@@ -54,8 +54,8 @@ class InBatch:
         anchors = self.anchors[mapping]
         frame = pl.DataFrame({"user": self.users, "key": asked})
         rows = frame.join(anchors.rows, on=["user", "key"], how="left", maintain_order="left")["row"]
-        missing = asked.is_not_null() & rows.is_null()
-        found = rows.is_not_null()
+        found = ~columns.is_null(rows)
+        missing = ~(columns.is_null(asked) | found)
         link = Link(mapping, found.arg_true().cast(pl.Int64), rows.filter(found))
         return Values(
             anchors.ids.values.gather(rows),

@@ -29,9 +29,9 @@ def _meet(draft: Draft, drafts: Sequence[Draft], names: Sequence[str], rule: str
     if not set(names) <= set(draft.frame.columns):
         return
     sharing = [one for one in drafts if set(names) <= set(one.frame.columns)]
+    if len(names) == 1 and _all_differ([one.frame[str(names[0])].filter(_here(one)) for one in sharing]):
+        return  # as it should be
     rows = pl.concat([_rows(one, place, names) for place, one in enumerate(sharing)])
-    if len(names) == 1 and rows[str(names[0])].n_unique() == rows.height:  # as it should be
-        return
     met = rows.filter(pl.struct(*names).is_duplicated())
     new = [place for place, one in enumerate(sharing) if one is draft]
     if not met.height:
@@ -42,21 +42,26 @@ def _meet(draft: Draft, drafts: Sequence[Draft], names: Sequence[str], rule: str
         _tell(sharing[int(str(place))], part, names, rule)
 
 
+def _all_differ(values: Sequence[pl.Series]) -> bool:
+    there = pl.concat(values)
+    nulls = there.null_count()  # which never meet
+    return there.n_unique() - bool(nulls) == len(there) - nulls
+
+
+def _here(draft: Draft) -> pl.Series:
+    """Rows that can meet others: those that are one, and wait for one of them, are not two that meet."""
+    skipped = troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP)
+    return ~(draft.folded | draft.stays | draft.parted | skipped)
+
+
 def _rows(draft: Draft, place: int, names: Sequence[str]) -> pl.DataFrame:
-    # rows that are one, and wait for one of them, are not two that meet
-    here = (
-        ~draft.folded
-        & ~draft.stays
-        & ~draft.parted
-        & ~troubles.marked(draft.troubles, draft.sheet.height, troubles.SKIP)
-    )
     frame = draft.frame.select(
         pl.lit(place).alias("draft"),
         pl.int_range(pl.len(), dtype=pl.Int64).alias("row"),
         pl.col("__user").alias("user"),
         *names,
     )
-    return frame.filter(here).drop_nulls(list(names))  # nulls never meet
+    return frame.filter(_here(draft)).drop_nulls(list(names))  # nulls never meet
 
 
 def _tell(draft: Draft, part: pl.DataFrame, names: Sequence[str], rule: str) -> None:

@@ -11,6 +11,8 @@ from migrator.mapping.schema import Kind
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?"
 _OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_IN_UTC = r"(Z|[+-]00(:?00)?)\z"
+_SECONDS = len("2020-01-02 03:04:05")
 _DATE = rf"\A{_DAY}\z"
 _NAIVE = rf"\A{_DAY}[ T]{_CLOCK}\z"
 _INSTANT = rf"\A{_DAY}[ T]{_CLOCK}{_OFFSET}\z"
@@ -37,7 +39,9 @@ def naive(text: pl.Series) -> pl.Series:
 def instants(text: pl.Series) -> pl.Series:
     """The same with `Z` or an offset, in UTC."""
     whole = _where(text.str.contains(_INSTANT), text)
-    clock = _clock(whole.str.replace(rf"{_OFFSET}\z", ""))
+    clock = _clock(whole)
+    if not (~whole.str.contains(_IN_UTC)).any():
+        return in_years(clock.dt.replace_time_zone("UTC"))
     signs = whole.str.extract(r"([+-])[0-9]{2}(:?[0-9]{2})?\z", 1)
     hours = whole.str.extract(r"[+-]([0-9]{2}):?[0-9]{0,2}\z", 1).cast(pl.Int64)
     minutes = whole.str.extract(r"[+-][0-9]{2}:?([0-9]{2})\z", 1).cast(pl.Int64)
@@ -98,8 +102,13 @@ def is_true(mask: pl.Series) -> pl.Series:
 
 
 def _clock(text: pl.Series) -> pl.Series:
-    spaced = text.str.replace("T", " ", literal=True)
-    return spaced.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    """Read the time at the start of texts that look like one; whole seconds by themselves, which is the fast way."""
+    spaced = text.str.head(_SECONDS).str.replace("T", " ", literal=True)
+    clock = spaced.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
+    if not text.str.contains(".", literal=True).any():
+        return clock
+    micros = text.str.extract(r"\.([0-9]+)", 1).str.pad_end(6, "0").cast(pl.Int64).fill_null(0)
+    return clock + micros.cast(pl.Duration("us"))
 
 
 def _where(mask: pl.Series, series: pl.Series) -> pl.Series:

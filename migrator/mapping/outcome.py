@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from migrator.mapping.books import Book
 from migrator.mapping.schema import Kind
 from migrator.mapping.watch import NOBODY, Watch
 
@@ -32,27 +33,7 @@ FINDINGS = pl.Schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
-    """What happened to the rows of one mapping; it must balance."""
-
-    read: int = 0
-    expanded: int = 0
-    written: int = 0
-    folded: int = 0
-    filtered: int = 0
-    skipped: int = 0
-    review: int = 0
-    blocked: int = 0
-
-    @property
-    def balanced(self) -> bool:
-        """read + expanded = written + folded + filtered + skipped + review + blocked."""
-        out = self.written + self.folded + self.filtered + self.skipped + self.review + self.blocked
-        return self.read + self.expanded == out
-
-    def __add__(self, other: Book) -> Book:
-        return Book(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+NO_FINDINGS = pl.DataFrame(schema=FINDINGS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +52,7 @@ class SourceRows:
     filtered: int = 0
     expanded: int = 0
     folded: int = 0
-    findings: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FINDINGS))
+    findings: pl.DataFrame = field(default_factory=lambda: NO_FINDINGS)
     kinds: Mapping[str, Kind] = field(default_factory=dict)
 
 

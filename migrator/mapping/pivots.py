@@ -173,6 +173,10 @@ def _folded(
 ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     if sure:
         some = some.unique("__new", keep="first", maintain_order=True)
+    if some["__new"].n_unique() == some.height:  # as it should be
+        nowhere = pl.Series([None], dtype=pl.Int64).new_from_index(0, made.height)
+        places = nowhere.scatter(some["__new"], pl.int_range(some.height, dtype=pl.Int64, eager=True))
+        return made.with_columns(some["__value"].gather(places).alias(name)), []
     twice = some.filter(pl.col("__new").is_duplicated())
     single = some.filter(~pl.col("__new").is_duplicated()).select("__new", pl.col("__value").alias(name))
     told = made.join(single, on="__new", how="left", maintain_order="left")

@@ -127,10 +127,10 @@ class _Work:
         # what the database left out is counted, never just absent
         self.count = self._counted(wanted, via) if tests else rows.height
         rows = self._numbered(rows)
-        self.frame = rows.filter(self.reading.mask(early, rows))
+        self.frame = self.reading.where(early, rows)
         for join in self.source.joins.values():
             self._attach(join)
-        self.frame = self.frame.filter(self.reading.mask(late, self.frame))
+        self.frame = self.reading.where(late, self.frame)
         self.filtered = self.count - self.frame.height
 
     @property
@@ -154,7 +154,7 @@ class _Work:
                 self._attach(join)
         owned = self.frame
         self.count = owned.height
-        self.frame = owned.filter(self.reading.mask(self.source.where, owned))
+        self.frame = self.reading.where(self.source.where, owned)
         self.filtered = self.count - self.frame.height
 
     def fetch_rows(self, set_: MappingSet, owners: Sequence[str], known: Known, parents: Parents) -> None:
@@ -169,7 +169,7 @@ class _Work:
         owned = self.frame.with_columns(whose.alias("__user")).filter(is_wanted)
         parents.owners.update(owned["__user"].unique())
         self.count = owned.height
-        self.frame = owned.filter(self.reading.mask(self.source.where, owned))
+        self.frame = self.reading.where(self.source.where, owned)
         self.filtered = self.count - self.frame.height
         parents.add(self.mapping, self.frame, self.frame["__user"])
 
@@ -195,8 +195,10 @@ class _Work:
         user = str(self._user_column(via))
         wanted = Among(user, self.people.records_of(self.whose, users))
         frame = self.reading.fetch(Query(self.table.name, tuple(names), tests, wanted, via))
-        owned = frame.with_columns(self.people.users_of(self.whose, columns.text(frame[user])).alias("__user"))
-        owned = owned.filter(pl.col("__user").is_in(users.implode()))
+        owners = self.people.users_of(self.whose, columns.text(frame[user])).alias("__user")
+        is_theirs = columns.is_true(owners.is_in(users.implode()))
+        owned = frame.with_columns(owners)
+        owned = owned if is_theirs.all() else owned.filter(is_theirs)
         if via and self.table.key:
             # a join with several rows gives a row several times; that it does is told when it is attached
             owned = owned.unique([*self.table.key, "__user"], keep="first", maintain_order=True)
@@ -211,9 +213,9 @@ class _Work:
 
     def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Number the rows, and make null what `null_if` names; a user key is never made null."""
+        nulled = self.reading.nulled(rows)
         users = [rows["__user"]] if "__user" in rows.columns else []
-        nulled = self.reading.nulled(rows.drop("__user", strict=False)).with_columns(users)
-        return nulled.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__row"))
+        return nulled.with_columns(*users, pl.int_range(rows.height, dtype=pl.Int64, eager=True).alias("__row"))
 
     def _names(self, via: Via | None) -> list[str]:
         names = [name for name in self._plain() if name in self.table.columns]
@@ -315,28 +317,33 @@ class _Work:
         names = [str(name) for name in self.source.key]
         frame = columns.in_order(self.frame, names) if names else self.frame
         parts = [columns.text(frame[name]) for name in names]
-        key = ids.key([part.fill_null("") for part in parts])
+        key = ids.key([part.fill_null("") if part.null_count() else part for part in parts])
         frame = frame.with_columns(key.alias("__key"))
-        broken = frame.filter(ids.is_broken(parts))
-        self.found += faults.of(broken, names[-1], "key", broken["__key"], "a part of the key is null or holds U+001F")
-        twice = frame.filter(pl.col("__key").is_duplicated() & ~ids.is_broken(parts))
-        self.found += faults.of(twice, names[-1], "key", twice["__key"], "the key comes several times")
-        frame = faults.put(frame, self.found).drop("__row")
+        self._complain_of_keys(frame, names, ids.is_broken(parts))
+        frame = faults.put(frame, self.found)
         lists = {column.partition(".")[0] for column in self.used}
         kept = [name for name in sorted(frame.columns) if name in {*self.used, *lists, "__rest", "__faults"}]
-        ordered = frame.select("__user", "__key", *kept)
+        ordered = frame[["__user", "__key", *kept]]
         kinds = self._kinds(ordered)
         return SourceRows(ordered, self.count, self.filtered, self.expanded, self.folded, kinds=kinds)
 
+    def _complain_of_keys(self, frame: pl.DataFrame, names: Sequence[str], is_broken: pl.Series) -> None:
+        if is_broken.any():
+            broken, note = frame.filter(is_broken), "a part of the key is null or holds U+001F"
+            self.found += faults.of(broken, names[-1], "key", broken["__key"], note)
+        if frame["__key"].n_unique() < frame.height:
+            twice = frame.filter(pl.col("__key").is_duplicated() & ~is_broken)
+            self.found += faults.of(twice, names[-1], "key", twice["__key"], "the key comes several times")
+
     def _kinds(self, frame: pl.DataFrame) -> dict[str, Kind]:
         """What columns are declared as that had to be read as text."""
-        found = {}
+        found, schema = {}, frame.schema
         for name in self.used:
             join, _, column = name.rpartition(".")
             source = self.source.joins.get(join) if join else self.source
             table = None if source is None or source.pivot else self.reading.legacy.tables.get(_only_table(source))
             declared = table.columns.get(column) if table else None
-            if declared is not None and declared.kind in columns.PLAIN and _is_text(frame, name):
+            if declared is not None and declared.kind in columns.PLAIN and _is_text(schema, name):
                 found[str(name)] = declared.kind
         return found
 
@@ -347,10 +354,10 @@ def _only_table(source: Source | Join) -> str:
     return str(source.table)
 
 
-def _is_text(frame: pl.DataFrame, name: str) -> bool:
+def _is_text(schema: pl.Schema, name: str) -> bool:
     """Whether a column holds text, also one that stands in lists, as those of a `many` join and of a group do."""
     join, _, column = name.rpartition(".")
-    type_ = frame.schema.get(name) or frame.schema.get(join)
+    type_ = schema.get(name) or schema.get(join)
     inner = type_.inner if isinstance(type_, pl.List) else type_
     if isinstance(inner, pl.Struct):
         return any(part.name == column and part.dtype == pl.String for part in inner.fields)

@@ -34,6 +34,7 @@ PLAIN = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.BOOLEAN})
 _AS_BOOLEAN = {"1": "true", "0": "false"}  # as SQLite keeps them
 _BARE = r"\A(-?(0|[1-9][0-9]*)(\.[0-9]+)?|true|false)\z"  # in JSON
 _TIMES = (Kind.TIMESTAMP, Kind.DATETIME, Kind.DATE)
+_FALSE = pl.Series([False], dtype=pl.Boolean)
 _CONTROLS = {chr(code): json.dumps(chr(code))[1:-1] for code in range(32)}
 _ESCAPES = {"\\": "\\\\", '"': '\\"'} | _CONTROLS
 
@@ -230,6 +231,8 @@ def blank(series: pl.Series, mask: pl.Series) -> pl.Series:
 
 def pick(mask: pl.Series, one: pl.Series, other: pl.Series) -> pl.Series:
     """*one* where *mask*, else *other*; both of one type."""
+    if one.dtype == other.dtype and len(one) == len(other) == len(mask):
+        return one.zip_with(mask, other).alias(other.name)
     return pl.select(pl.when(mask).then(one).otherwise(other)).to_series().alias(other.name)
 
 
@@ -329,6 +332,8 @@ def parse_numbers(series: pl.Series) -> pl.Series:
 def in_order(frame: pl.DataFrame, by: Sequence[str], *, backwards: bool = False) -> pl.DataFrame:
     """Sort rows by the columns *by*; nulls come last, ties stay as they are."""
     ranks = pl.DataFrame([ranked(frame[name]).alias(str(place)) for place, name in enumerate(by)])
+    if ranks.width == 1 and ranks["0"].is_sorted(descending=backwards, nulls_last=True):
+        return frame
     placed = ranks.with_row_index("row").sort(ranks.columns, descending=backwards, nulls_last=True, maintain_order=True)
     return frame[placed["row"]]
 
@@ -350,9 +355,14 @@ def ranked(series: pl.Series) -> pl.Series:
     return series.replace_strict(texts, places, default=None, return_dtype=pl.Int64)
 
 
+def is_null(series: pl.Series) -> pl.Series:
+    """Where there is no value; mostly there is one everywhere."""
+    return series.is_null() if series.null_count() else none(len(series))
+
+
 def none(height: int) -> pl.Series:
     """A mask of no row."""
-    return pl.Series([False], dtype=pl.Boolean).new_from_index(0, height)
+    return _FALSE.new_from_index(0, height)
 
 
 def is_true(mask: pl.Series) -> pl.Series:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import base64
 import errno
+import io
 import os
+import random
 import stat
+import zipfile
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -61,7 +65,7 @@ def test_a_snapshot_shows_nothing_to_others(tmp_path: Path) -> None:
 
     content = path.read_bytes()
     assert SECRET.encode() not in content
-    assert b"PAR1" not in content
+    assert b"ARROW" not in content
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -147,6 +151,36 @@ def test_a_user_who_is_erased_is_in_no_frame_any_more(tmp_path: Path) -> None:
     assert kept.frames["keys/orders"].height == 2
     assert kept.manifest == {"n": 1}
     assert path.read_bytes()[:80] != before[:80]  # another data key
+
+
+def test_of_a_user_who_is_erased_nothing_is_left_in_the_file(tmp_path: Path) -> None:
+    snapshots = Snapshots(tmp_path, KEY)
+    notes = [base64.b64encode(random.randbytes(100_000)).decode(), "short"]
+    frame = pl.DataFrame({"__user": ["1", "2"], "notes": [[{"text": note, "also": [note]}] for note in notes]})
+    path = tmp_path / snapshots.keep(REF, {}, {"source/accounts": frame})
+    assert path.stat().st_size > 100_000
+
+    snapshots.rewrite(REF, {"1"})
+
+    assert path.stat().st_size < 10_000
+    assert_frame_equal(snapshots.load(REF).frames["source/accounts"], frame.tail(1))
+
+
+def test_a_snapshot_whose_parts_are_parquet_is_read_as_one_of_today(tmp_path: Path) -> None:
+    snapshots, packed = Snapshots(tmp_path, KEY), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as parts:
+        parts.writestr("manifest.json", '{"users": 3}')
+        for name, frame in some_frames().items():
+            frame.write_parquet(part := io.BytesIO())
+            parts.writestr(f"{name}.parquet", part.getvalue())
+    path = tmp_path / snapshots.keep(REF, {}, {})
+    path.write_bytes(snapshots._sealed(REF, packed.getvalue()))
+
+    kept = snapshots.load(REF)
+
+    assert kept.manifest == {"users": 3}
+    for name, frame in some_frames().items():
+        assert_frame_equal(kept.frames[name], frame)
 
 
 def test_a_plan_cannot_name_a_folder_outside(tmp_path: Path) -> None:

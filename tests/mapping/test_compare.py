@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from migrator.mapping import compare
 from migrator.mapping.outcome import SourceRows
 from migrator.mapping.schema import Column, Kind
+from migrator.mapping.values import text
 from tests.mapping.engine import a_table
 
 TABLE = a_table(
@@ -117,6 +119,17 @@ def test_a_key_of_several_columns_keeps_its_parts() -> None:
     assert told.rows() == [("x", "2", "c", "value", "q", "r")]
 
 
+def test_rows_are_compared_by_their_keys_in_whatever_order_they_come() -> None:
+    table = a_table("t", id="integer", name="text", doc="json")
+    meant = pl.DataFrame({"id": [3, 1, 2], "name": ["c", "a", "b"], "doc": ['{"n":3}', '{"n":1}', '{"n":2}']})
+    printed = meant.with_columns(pl.col("doc").str.replace(":", ": ", literal=True))
+    swapped = printed.with_columns(printed["doc"].reverse())
+
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        assert compare.differences(meant, printed[order], table, ["id"]).height == 0
+        assert sorted(compare.differences(meant, swapped[order], table, ["id"])["id"]) == ["2", "3"]
+
+
 def test_nothing_against_nothing_is_no_difference() -> None:
     assert lines(MEANT.clear(), FOUND.clear()) == []
     assert compare.user_hashes({}).rows() == []
@@ -131,6 +144,77 @@ def test_a_value_cannot_move_from_one_column_or_row_into_the_next_unseen() -> No
 
     told = [of(("ab", "c")), of(("a", "bc")), of(("a", "b"), ("c", "d")), of(("a", "bc"), ("", "d")), of((None, "")), of(("", None)), of(("-", "")), of(("-", None))]  # fmt: skip
     assert len(set(told)) == len(told)
+
+
+#: Texts in which anything stands that could be mistaken for what stands between them.
+TEXTS = st.text('ab0~\x1c\x1d\x1e\x1f\n",', max_size=3)
+ROWS = st.lists(st.tuples(TEXTS | st.none(), TEXTS | st.none()), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=150)
+@given(ROWS, ROWS)
+def test_two_hashes_are_one_only_where_the_rows_are_the_same(
+    one: list[tuple[str | None, str | None]], other: list[tuple[str | None, str | None]]
+) -> None:
+    def of(rows: list[tuple[str | None, str | None]]) -> tuple[str, str]:
+        frame = owned(pl.DataFrame(rows, schema={"a": pl.String, "b": pl.String}, orient="row"))
+        source = compare.source_hashes({"t": SourceRows(frame, frame.height)})
+        return str(compare.user_hashes({"m": (frame, table)})["hash"].item()), str(source["hash"].item())
+
+    table = a_table("t", a="text", b="text")
+
+    (one_target, one_source), (other_target, other_source) = of(one), of(other)
+
+    is_same = Counter(one) == Counter(other)
+    assert (one_target == other_target) == (one_source == other_source) == is_same
+    assert len(one_target) == len(one_source) == 32
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from("uvw"), TEXTS, TEXTS | st.none()), min_size=1, max_size=8))
+def test_a_hash_does_not_depend_on_who_else_is_in_the_batch(rows: list[tuple[str, str, str | None]]) -> None:
+    table = a_table("t", a="text", b="text")
+    frame = pl.DataFrame(rows, schema={"__user": pl.String, "a": pl.String, "b": pl.String}, orient="row")
+
+    together = compare.user_hashes({"m": (frame, table)}).rows()
+
+    for user, hash_ in together:
+        alone = frame.filter(pl.col("__user") == user)
+        assert compare.user_hashes({"m": (alone, table), "n": (alone.clear(), table)}).rows() == [(user, hash_)]
+
+
+@pytest.mark.parametrize(
+    ("column", "odd"),
+    [
+        ("total", "NaN"),
+        ("ratio", "Infinity"),
+        ("flag", "2"),
+        ("born", "0000-00-00"),
+        ("at", "0000-00-00 00:00:00"),
+        ("seen", "-infinity"),
+    ],
+)
+def test_a_value_that_is_not_of_its_columns_kind_changes_nobody_elses_hash(column: str, odd: str) -> None:
+    texts = FOUND.with_columns(text(FOUND[column])).with_columns(pl.Series("__user", ["2", "1"]))
+    beside = texts.with_columns(pl.Series(column, [odd, texts[column][1]]), pl.Series("__user", ["odd", "1"]))
+
+    (_, alone), (_, with_it), (_, of_odd) = (
+        compare.user_hashes({"m": (frame, TABLE)}).row(0) for frame in (texts, beside, beside.reverse())
+    )
+    odd_alone = compare.user_hashes({"m": (beside.head(1), TABLE)})["hash"].item()
+
+    assert alone == with_it == of_odd == hashes(owned(MEANT.head(1)))[0]
+    assert odd_alone not in (hashes(owned(FOUND.head(1)))[0], alone)
+
+
+def test_a_text_that_is_no_date_is_never_taken_for_one() -> None:
+    table = a_table("t", born="date")
+    days = pl.DataFrame({"born": [date(2020, 1, 1)]})
+    number = days.select(days["born"].to_physical().cast(pl.String))  # as days are counted
+
+    told = [compare.user_hashes({"m": (owned(frame), table)})["hash"].item() for frame in (days, number)]
+
+    assert told[0] != told[1]
 
 
 @settings(deadline=None, max_examples=25)
@@ -167,6 +251,8 @@ def test_a_source_hash_sees_every_value_lists_and_joined_rows_too() -> None:
         base.with_columns(pl.Series("tags", [["a", ""]])),
         base.with_columns(pl.Series("lines", [[{"x": 1, "y": None}]])),
         base.with_columns(pl.Series("lines", [[{"x": 1, "y": "p"}] * 2])),
+        base.with_columns(pl.Series("tags", [["a\x1e\x1c"]])),
+        base.with_columns(pl.Series("tags", [["a", "\x1c"]])),
     ]
 
     told = [of(frame) for frame in (base, *others)]

@@ -136,9 +136,7 @@ def test_batches_begin_with_a_ramp_in_the_order_of_the_hash_and_go_on_by_key():
     assert plan.ramp(4000, 1000) == [25, 100, 400]
 
 
-@pytest.mark.parametrize(
-    "count, parts", [(1, [1]), (49, [49]), (50, [25, 25]), (60, [25, 35]), (300, [25, 100, 175])]
-)
+@pytest.mark.parametrize("count, parts", [(1, [1]), (49, [49]), (50, [25, 25]), (60, [25, 35]), (300, [25, 100, 175])])
 def test_a_small_wave_is_not_cut_to_pieces(count, parts):
     assert [len(batch) for batch in plan.batches([str(n) for n in range(count)], 1000)] == parts
 

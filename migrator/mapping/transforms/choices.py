@@ -58,6 +58,8 @@ def _is_plain(text: str) -> bool:
 
 def _list(literals: list[Any]) -> Values:
     """Literals as one column, in the kind that can say them all."""
+    if all(isinstance(item, str) for item in literals):
+        return Values(pl.Series(literals, dtype=pl.String), Kind.TEXT)
     whole = columns.literal(literals[0])
     for item in literals[1:]:
         left, right = columns.alike(whole, columns.literal(item))

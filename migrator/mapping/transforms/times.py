@@ -138,7 +138,9 @@ def epoch(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     # compared before it is converted: a year 55840 raises for the whole column
     inside = (whole >= -(-_micros(low) // factor)) & (whole <= _micros(high) // factor)
     ticks = columns.blank(whole, ~columns.is_true(inside)) * factor
-    instants = ticks.cast(columns.MOMENT).dt.replace_time_zone("UTC")
+    instants = ticks.cast(columns.INSTANT)
+    if instants.null_count() == given.values.null_count():
+        return Values(instants, Kind.TIMESTAMP)
     failed = given.values.is_not_null() & instants.is_null()
     return Values(instants, Kind.TIMESTAMP).fails(failed, "it is no time in the window")
 
