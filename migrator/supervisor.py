@@ -34,11 +34,13 @@ class Supervisor:
 
     def __init__(self, runtime: Runtime, slots: int) -> None:
         from migrator.edges.redis import EmbeddedRedis
+        from migrator.edges.words import Listener
 
         self.runtime, self.slots = runtime, slots
         self.state = runtime.settings.state
         self.record = self.state / "run.json"
         self.redis = None if runtime.settings.broker.url else EmbeddedRedis(self.state)
+        self.words = Listener(self.broker)
         self.id = f"{socket.gethostname()}:{os.getpid()}"
         self._known: dict[str, processes.Known] = {}
         self._celery: subprocess.Popen[bytes] | None = None
@@ -90,6 +92,7 @@ class Supervisor:
             self._say_goodbye()
         except MigratorError as away:
             log.warning("%s", away)
+        self.words.close()
         if self.redis:
             self.redis.stop()
         if self.record_is_ours():
@@ -188,7 +191,7 @@ def working(runtime: Runtime, slots: int) -> Iterator[Supervisor]:
 
 
 def patient(supervisor: Supervisor, pause: float, told: set[str]) -> str | None:
-    """Tick once; an outage is a sentence to show, not an end. Sleeps *pause* seconds."""
+    """Tick once; an outage is a sentence to show, not an end. Rests *pause* seconds, or until a batch has ended."""
     try:
         supervisor.tick()
         outage = None
@@ -198,7 +201,10 @@ def patient(supervisor: Supervisor, pause: float, told: set[str]) -> str | None:
         supervisor.dispatcher.outage()
         outage = str(away)
         told.add(outage)
-    time.sleep(pause)
+    if outage:
+        time.sleep(pause)
+    else:
+        supervisor.words.wait(pause)
     return outage
 
 

@@ -72,6 +72,8 @@ app.conf.update(
 
 @worker_process_init.connect
 def _warm_up(**_: object) -> None:
-    """Only the children do the work: what they need is loaded before the first message comes, and not by their parent."""
+    """Only the children do the work: what they need is there before the first message comes, and not in their parent."""
     from migrator.flows import batches, verify  # noqa: F401
-    from migrator.runtime import Runtime  # noqa: F401
+    from tasks import project
+
+    project.open_early()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.app import app
-from tasks.project import owner, runtime
+from tasks.project import owner, runtime, speaker
 
 
 @app.task(name="tasks.batches.move")
@@ -12,3 +12,4 @@ def move(batch_id: int, dispatch_no: int) -> None:
     from migrator.flows import batches
 
     batches.move(runtime().parts, batch_id, dispatch_no, owner())
+    speaker().say()  # the next batch of a ramp waits for this one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.app import app
-from tasks.project import owner, runtime
+from tasks.project import owner, runtime, speaker
 
 
 @app.task(name="tasks.waves.check", time_limit=86_400)  # a whole wave; its lease, not its length, tells if it lives
@@ -12,3 +12,4 @@ def check(wave_id: int) -> None:
     from migrator.flows import verify
 
     verify.check_wave(runtime().parts, wave_id, owner())
+    speaker().say()

@@ -68,14 +68,11 @@ def move(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> No
 def claim(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> Work | None:
     """Take the batch and its users; None when it is not to be had or its wave does not run."""
     with parts.control.write() as db:
-        batch = batches.get(db, batch_id)
-        if batch is None:
-            return None
         # held until we commit: who pauses the wave sees our lease, or we see the pause
-        wave = waves.get(db, batch.wave_id, stays=True)
-        if wave.status is not states.Wave.RUNNING or wave.waiting:
+        wave = waves.of_batch(db, batch_id)
+        if wave is None or wave.status is not states.Wave.RUNNING or wave.waiting:
             return None  # while it waits nothing is begun, whatever was rung for before
-        return _take(parts, db, batch_id, dispatch_no, owner)
+        return _take(parts, db, wave, batch_id, dispatch_no, owner)
 
 
 def reconcile(parts: Parts, wave_id: int, owner: str) -> None:
@@ -85,13 +82,14 @@ def reconcile(parts: Parts, wave_id: int, owner: str) -> None:
     A worker that died between its commit and its record leaves users who are in the target and not known to be.
     """
     with parts.control.read() as db:
-        if waves.get(db, wave_id).status is states.Wave.RUNNING:
+        wave = waves.get(db, wave_id)
+        if wave.status is states.Wave.RUNNING:
             return
         may_be = batches.of_wave(db, wave_id, (states.Batch.READY, states.Batch.RUNNING))
         open_ = [one for one in may_be if one.fence]
     for batch in open_:
         with parts.control.write() as db:
-            work = _take(parts, db, batch.id, None, owner)
+            work = _take(parts, db, wave, batch.id, None, owner)
         if work is None:
             continue
         done = applied(parts, work)
@@ -101,14 +99,15 @@ def reconcile(parts: Parts, wave_id: int, owner: str) -> None:
             recording.record(parts, work.batch, work.wave, work.plan, *done)
 
 
-def _take(parts: Parts, db: sa.Connection, batch_id: int, dispatch_no: int | None, owner: str) -> Work | None:
+def _take(
+    parts: Parts, db: sa.Connection, wave: waves.Wave, batch_id: int, dispatch_no: int | None, owner: str
+) -> Work | None:
     claimed = batches.claim(db, batch_id, dispatch_no, owner, parts.limits.lease)
     if claimed is None:
         return None
-    wave = waves.get(db, claimed.wave_id)
     open_ = (states.User.PLANNED, states.User.MOVING)
-    keys = tuple(users.of_batch(db, batch_id, open_))
-    users.move(db, wave.plan_id, keys, open_, states.User.MOVING, parts.now(), home="moving")
+    users.move_batch(db, batch_id, open_, states.User.MOVING, parts.now(), home="moving")
+    keys = tuple(users.of_batch(db, batch_id, (states.User.MOVING,)))
     return Work(claimed, wave, plans.get(db, wave.plan_id), keys)
 
 
@@ -239,7 +238,7 @@ def _keep(
         before=before,
         findings=decided.findings,
         books=decided.books,
-        read_hashes=dict(compare.source_hashes(read.sources).iter_rows()),
+        read_hashes=dict(compare.source_hashes(read.sources).rows()),
         generations={key: generation + 1 for key, generation in look.generations.items()},
         numbers=context.numbers or {},
         standing=context.standing,
@@ -279,8 +278,8 @@ def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) ->
 def written_hashes(parts: Parts, rows: dict[str, tuple[pl.DataFrame, str]]) -> dict[str, str]:
     """Per user one hash over all rows, of all mappings: what rollback compares before it dares."""
     tables = parts.target_schema.tables
-    framed = {name: (frame.drop("__key"), tables[table]) for name, (frame, table) in rows.items()}
-    return dict(compare.user_hashes(framed).iter_rows())
+    framed = {name: (frame, tables[table]) for name, (frame, table) in rows.items()}
+    return dict(compare.user_hashes(framed).rows())
 
 
 def _forget_attempts(parts: Parts, work: Work) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.errors import Refused
-from migrator.flows import throttling
+from migrator.flows import wave_view
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
-from migrator.rollout.states import User, Wave
+from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches, measures, plans, waves
 
 
@@ -32,22 +32,14 @@ class Now:
 
     situation: Situation
     wave: waves.Wave | None
-    settled: int = 0  # users of the wave with an outcome
+    settled: int = 0  # users of the wave whose batch has ended
     trouble: str | None = None  # why a batch waits
     waits: dict[str, Any] | None = None  # why no batch is handed out
     batches: dict[str, int] = field(default_factory=dict)  # of the wave, by status
 
 
-SETTLED = ("moved", "held", "failed", "excluded", "rolled_back")
-
-
-def look(parts: Parts, before: Now | None = None) -> Now:
-    """
-    See what is going on in the current plan.
-
-    Args:
-        before: What was seen last: users are only counted again once a batch has ended since.
-    """
+def look(parts: Parts) -> Now:
+    """See what is going on in the current plan."""
     with parts.control.read() as db:
         plan = plans.require(db)
         if plan.status != "approved":
@@ -56,31 +48,33 @@ def look(parts: Parts, before: Now | None = None) -> Now:
         held = next((wave for wave in found if _stands(plan, wave)), None)
         if held and not wave_flows.undoes_itself(db, held):
             return Now(Situation.HELD, held)
-        active = next((wave for wave in found if wave.status in wave_flows.ACTIVE), None)
+        active = next((wave for wave in found if wave.status in wave_view.ACTIVE), None)
         if active:
-            return _active(db, active, before)
+            return _active(db, active)
         waiting = next((wave for wave in found if wave.status is Wave.APPROVED), None)
         return Now(Situation.NEXT, waiting) if waiting else Now(Situation.DONE, None)
 
 
-def _active(db: sa.Connection, wave: waves.Wave, before: Now | None) -> Now:
+def _active(db: sa.Connection, wave: waves.Wave) -> Now:
     by_itself = wave_flows.undoes_itself(db, wave)
     paused = wave.status in (Wave.PAUSED, Wave.ROLLING_BACK) and not by_itself
     open_ = batches.of_wave(db, wave.id, wave_flows.OPEN_BATCH)
     counted = batches.counts(db, [wave.id]).get(wave.id, {})
-    if before and before.wave and before.wave.id == wave.id and before.batches == counted:
-        settled = before.settled
-    else:
-        numbers = measures.wave_numbers(db, wave.id)
-        settled = sum(getattr(numbers, name) for name in SETTLED)
     return Now(
         Situation.PAUSED if paused else Situation.WORKING,
         wave,
-        settled,
+        _settled(db, wave),
         trouble=next((one.error for one in open_ if one.error and one.not_before), None),
-        waits=throttling.waits(wave),
+        waits=wave_view.waits(wave),
         batches=counted,
     )
+
+
+def _settled(db: sa.Connection, wave: waves.Wave) -> int:
+    """Users of ended batches, who may be more than one time in one; to count users would take longer than to move some."""
+    users = batches.held_users(db, wave.id)
+    ended = sum(count for status, count in users.items() if status in (Batch.DONE, Batch.FAILED))
+    return min(ended, wave.users - sum(users.get(status, 0) for status in wave_flows.OPEN_BATCH))
 
 
 def _stands(plan: plans.Plan, wave: waves.Wave) -> bool:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from migrator.edges.queue import BATCH, CHECK, DELIVER
 from migrator.errors import MigratorError, Transient, Unreachable
-from migrator.flows import rollbacks, throttling
+from migrator.flows import rollbacks, throttling, wave_view
 from migrator.flows import waves as wave_flows
 from migrator.flows.parts import Parts
 from migrator.rollout.states import Batch, User, Wave
@@ -94,7 +94,7 @@ class Dispatcher:
     def _throttle(self) -> None:
         """Look how busy the databases are, outside of any transaction, and let running waves wait or go on."""
         with self.parts.control.read() as db:
-            active = waves.in_status(db, wave_flows.ACTIVE)
+            active = waves.in_status(db, wave_view.ACTIVE)
         running = [wave for wave in active if wave.status is Wave.RUNNING]
         measured = self.throttle.look(self.parts.now(), running) if running else []
         for wave in active:

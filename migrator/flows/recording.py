@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,17 +52,10 @@ def record(
         if not batches.finish(db, batch, rows, processes.memory()):
             log.info("batch %s: the lease was lost after the commit", batch.id)
             return False
-        for generation, keys in _by_generation(kept, taken).items():
-            users.move(
-                db, plan.id, keys, (User.MOVING,), after, now,
-                home=home, batch_id=batch.id, fence=kept.fence, generation=generation, reason=None,
-            )  # fmt: skip
         _hold(db, plan.id, kept, now)
-        gone_for = "gone: no longer in legacy when claimed"
-        users.move(
-            db, plan.id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=gone_for, group_key=None
-        )
+        _leave(db, plan.id, gone, now)
         _regroup(db, plan.id, kept, gone)
+        _arrive(db, plan.id, batch, kept, taken, after, now, home=home)
         cases.lapse(db, plan.id, taken | gone)
         cases.open_all(db, _cases(parts, plan.id, kept), now)
         effects.keep_books(db, batch.id, kept.books)
@@ -78,8 +71,37 @@ def record(
     return True
 
 
-def _by_generation(kept: KeptBatch, keys: Iterable[str]) -> dict[int, list[str]]:
+def _arrive(
+    db: sa.Connection,
+    plan_id: int,
+    batch: batches.Batch,
+    kept: KeptBatch,
+    taken: set[str],
+    after: User,
+    now: datetime,
+    **values: Any,
+) -> None:
+    """Who was written is where the plan wants him. All of the batch who are still on their way need not be named."""
+    values |= {"fence": kept.fence, "reason": None}
+    by_generation = _by_generation(kept, taken)
+    if len(by_generation) == 1 and taken.issuperset(set(kept.users).difference(kept.held)):
+        users.move_batch(db, batch.id, (User.MOVING,), after, now, generation=next(iter(by_generation)), **values)
+        return
+    for generation, keys in by_generation.items():
+        users.move(db, plan_id, keys, (User.MOVING,), after, now, generation=generation, **values)
+
+
+def _leave(db: sa.Connection, plan_id: int, gone: frozenset[str], now: datetime) -> None:
+    """Whom legacy does not know any more stays out, alone."""
+    if gone:
+        why = "gone: no longer in legacy when claimed"
+        users.move(db, plan_id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=why, group_key=None)
+
+
+def _by_generation(kept: KeptBatch, keys: Collection[str]) -> dict[int, list[str]]:
     """Users by the generation of the ledger they are at; most share one."""
+    if len(shared := {kept.generations[key] for key in keys}) == 1:
+        return {shared.pop(): list(keys)}
     found: dict[int, list[str]] = {}
     for key in keys:
         found.setdefault(kept.generations[key], []).append(key)
@@ -88,6 +110,8 @@ def _by_generation(kept: KeptBatch, keys: Iterable[str]) -> dict[int, list[str]]
 
 def _hold(db: sa.Connection, plan_id: int, kept: KeptBatch, now: datetime) -> None:
     """Who has a case of his own is held by it; who merges with one who has waits for that one."""
+    if not kept.held:
+        return
     review = kept.findings.filter(pl.col("outcome") == "review")["user"].unique()
     along = grouping.along(set(kept.held) & set(review), kept.groups)
     said: dict[str, list[str]] = {}
@@ -243,6 +267,8 @@ def cause(parts: Parts, mapping: str, field: str, rule: str, value: str | None) 
 
 def _cases(parts: Parts, plan_id: int, kept: KeptBatch) -> list[dict[str, Any]]:
     """One case per finding that a person must decide; blocked rows wait for the case of their parent."""
+    if kept.findings.is_empty():
+        return []
     found = kept.findings.filter(pl.col("outcome") == "review")
     held = set(kept.held)
     return [
@@ -302,6 +328,8 @@ def _failure_case(
 
 def _warnings(parts: Parts, kept: KeptBatch) -> list[dict[str, Any]]:
     """Warnings counted by cause, each with one sealed example of before and after."""
+    if kept.findings.is_empty():
+        return []
     found = kept.findings.filter(pl.col("outcome") == "warning")
     counted = found.group_by("mapping", "field", "rule", maintain_order=True).agg(
         pl.len().alias("count"), pl.col("value", "after", "sensitive").first()

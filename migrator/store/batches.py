@@ -261,3 +261,9 @@ def counts(db: sa.Connection, wave_ids: Iterable[int]) -> dict[int, dict[str, in
     for wave_id, status, count in db.execute(query):
         result.setdefault(wave_id, {})[status] = count
     return result
+
+
+def held_users(db: sa.Connection, wave_id: int) -> dict[str, int]:
+    """How many users the batches of a wave hold, by their status."""
+    query = sa.select(batches.c.status, sa.func.sum(batches.c.users)).where(batches.c.wave_id == wave_id)
+    return {status: int(held) for status, held in db.execute(query.group_by(batches.c.status))}

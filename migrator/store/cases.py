@@ -179,17 +179,21 @@ def replayed(db: sa.Connection, case_ids: Sequence[int]) -> None:
 
 def lapse(db: sa.Connection, plan_id: int, user_keys: Iterable[str]) -> None:
     """Close open cases of these users that nobody waits for any more: whom they concern arrived, or stays in legacy."""
-    waiting = (
-        sa.select(case_users.c.case_id)
-        .join(users, users.c.user_key == case_users.c.user_key)
-        .where(users.c.plan_id == plan_id, users.c.status.in_([one.value for one in _WAITING]))
+    open_ = (cases.c.plan_id == plan_id, cases.c.status == Status.OPEN.value)
+    if db.execute(sa.select(cases.c.id).where(*open_).limit(1)).first() is None:
+        return
+    concerned = case_users.alias()
+    waiting = (  # asked case by case: all who wait may be a million
+        sa.exists()
+        .where(concerned.c.case_id == cases.c.id)
+        .where(users.c.plan_id == plan_id, users.c.user_key == concerned.c.user_key)
+        .where(sa.func.coalesce(users.c.status, "").in_([one.value for one in _WAITING]))
     )
     undecided = dict.fromkeys(("action", "resolution", "resolution_user", "resolved_by", "resolved_at"))
     theirs = sa.select(case_users.c.case_id).where(among(db, case_users.c.user_key, user_keys))
     db.execute(
         sa.update(cases)
-        .where(cases.c.plan_id == plan_id, cases.c.status == Status.OPEN.value)
-        .where(cases.c.id.in_(theirs), cases.c.id.not_in(waiting))
+        .where(*open_, cases.c.id.in_(theirs), ~waiting)
         .values(status=Status.REPLAYED.value, **undecided)
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.mapping.outcome import Book
+from migrator.mapping.books import Book
 from migrator.store.tables import batches, books, cleaned, snapshots, verifications, warnings
 
 

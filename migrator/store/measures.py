@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.mapping.outcome import Book
+from migrator.mapping.books import Book
 from migrator.rollout.states import User as Status
 from migrator.store.tables import batches, books, case_users, cases, users, verifications, warnings, waves
 from migrator.store.users import ROWS, USER, tally

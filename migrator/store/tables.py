@@ -137,8 +137,9 @@ batches = sa.Table(
 
 def _where_set(*columns: str) -> sa.Index:
     """An index of those rows alone that have a value in the last column: few have one, or not from the start."""
-    is_set = sa.column(columns[-1]).is_not(None)
-    return sa.Index(f"ix_users_{columns[-1]}", *columns, sqlite_where=is_set, postgresql_where=is_set)
+    # The condition stands in the revisions alone: an index that names a dialect here would import it, and that of
+    # PostgreSQL is a twentieth of the start of every command.
+    return sa.Index(f"ix_users_{columns[-1]}", *columns)
 
 
 users = sa.Table(

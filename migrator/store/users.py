@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -46,6 +46,23 @@ class User:
     generation: int | None
     changed_at: datetime
     place: int | None = None
+
+
+class Placed(NamedTuple):
+    """Where one user is who is in the target, or was on the way there."""
+
+    user_key: str
+    home: str
+    wave_id: int | None
+    batch_id: int
+    fence: int
+
+    @classmethod
+    def of(cls, user: User) -> Placed | None:
+        """The same of a user as stored; None without a snapshot."""
+        if user.batch_id is None or user.fence is None:
+            return None
+        return cls(user.user_key, user.home, user.wave_id, user.batch_id, user.fence)
 
 
 def _user(row: Any) -> User:
@@ -111,6 +128,25 @@ def of_plan(db: sa.Connection, plan_id: int, statuses: Iterable[Status]) -> list
     return [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
 
 
+def placed(db: sa.Connection, plan_id: int, statuses: Iterable[Status], wave_id: int | None = None) -> list[Placed]:
+    """Where the users in *statuses* are who have a snapshot, of a plan or of one of its waves, in key order."""
+    query = sa.select(*(users.c[name] for name in Placed._fields)).where(
+        users.c.plan_id == plan_id,
+        users.c.status.in_([status.value for status in statuses]),
+        users.c.batch_id.is_not(None),
+        users.c.fence.is_not(None),
+    )
+    if wave_id is not None:
+        query = query.where(users.c.wave_id == wave_id)
+    return sorted(map(Placed._make, db.execute(query)))
+
+
+def count(db: sa.Connection, plan_id: int, wave_id: int | None = None) -> int:
+    """How many users a plan has, or one of its waves."""
+    query = sa.select(sa.func.count()).where(users.c.plan_id == plan_id)
+    return int(db.scalar(query if wave_id is None else query.where(users.c.wave_id == wave_id)) or 0)
+
+
 def move(
     db: sa.Connection,
     plan_id: int,
@@ -121,9 +157,21 @@ def move(
     **values: Any,
 ) -> int:
     """Change the status of those users who still are in one of *old*; how many."""
-    still = users.c.status.in_([status.value for status in old])
-    theirs = sa.update(users).where(users.c.plan_id == plan_id, among(db, users.c.user_key, keys), still)
+    theirs = sa.update(users).where(users.c.plan_id == plan_id, among(db, users.c.user_key, keys), _still(old))
     return db.execute(theirs.values(status=new.value, changed_at=now, **values)).rowcount
+
+
+def move_batch(
+    db: sa.Connection, batch_id: int, old: Iterable[Status], new: Status, now: datetime, **values: Any
+) -> int:
+    """Change the status of all users of a batch who are in one of *old*; how many. They need not be named."""
+    theirs = sa.update(users).where(users.c.batch_id == batch_id, _still(old))
+    return db.execute(theirs.values(status=new.value, changed_at=now, **values)).rowcount
+
+
+def _still(statuses: Iterable[Status]) -> sa.ColumnElement[bool]:
+    """Looked at user by user: by an index, SQLite would walk through all of the plan who are in one of *statuses*."""
+    return sa.func.coalesce(users.c.status, "").in_([status.value for status in statuses])
 
 
 def assign(db: sa.Connection, plan_id: int, keys: Iterable[str], **values: Any) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from migrator.errors import NotFound, Overtaken
 from migrator.rollout.stages import Stage
 from migrator.rollout.states import Wave as Status
-from migrator.store.tables import waves
+from migrator.store.tables import batches, waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,13 @@ def get(db: sa.Connection, wave_id: int, *, stays: bool = False) -> Wave:
     if row is None:
         raise NotFound(f"there is no wave with id {wave_id}")
     return _wave(row)
+
+
+def of_batch(db: sa.Connection, batch_id: int) -> Wave | None:
+    """The wave of a batch, whose status does not change before this transaction ends; None where there is no batch."""
+    mine = sa.select(batches.c.wave_id).where(batches.c.id == batch_id).scalar_subquery()
+    row = db.execute(sa.select(waves).where(waves.c.id == mine).with_for_update(read=True)).mappings().first()
+    return _wave(row) if row else None
 
 
 def find(db: sa.Connection, plan_id: int, name: str) -> Wave:

@@ -10,6 +10,7 @@ import pytest
 from migrator.flows import batches, rollbacks, waves, writing
 from migrator.rollout.states import Wave
 from migrator.store import batches as batch_store
+from migrator.store import users
 from tests.flows.bakery import Bakery
 from tests.flows.plug import Plug, Power, plugged
 
@@ -158,3 +159,19 @@ def test_a_change_in_legacy_between_read_and_commit_is_read_again(
 
     assert set(bakery.users().values()) == {"live"}
     assert "Late" in {row[2] for row in bakery.rows()["accounts"]}
+
+
+def test_each_user_of_a_batch_keeps_his_own_generation_where_some_were_there_before(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path, customers=6)
+    bakery.move()
+    rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, wave="whole"))
+    with bakery.target() as db:
+        db.execute("delete from migrator_ledger where user_key = '3'")  # to the target he is new
+    waves.retry(bakery.parts, "whole")
+    waves.start(bakery.parts, "whole")
+    bakery.run(until=Wave.PASSED)
+
+    ledger = {key: generation for key, generation, _ in bakery.ledger()}
+    assert ledger == dict.fromkeys("12456", 3) | {"3": 1}
+    with bakery.parts.control.read() as db:
+        assert {one.user_key: one.generation for one in users.of_wave(db, bakery.wave().id)} == ledger

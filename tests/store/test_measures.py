@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from migrator.mapping.outcome import Book
+from migrator.mapping.books import Book
 from migrator.rollout.states import User, Wave
 from migrator.store import batches, effects, measures, waves
 from migrator.store.control import Control

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 
 from migrator.rollout.states import User
 from migrator.store import users
@@ -36,6 +39,43 @@ def test_more_users_than_a_statement_takes_values_change_all_the_same(control: C
         assert users.move(db, plan.id, many, (User.PLANNED,), User.MOVING, NOW) == 2
         assert [one.user_key for one in users.some(db, plan.id, many)] == ["1", "69999"]
         assert users.counts(db, plan.id) == [(None, "normal", "moving", 2)]
+
+
+def test_the_users_of_a_batch_change_together_unless_they_are_something_else(control: Control) -> None:
+    with control.write() as db:
+        plan = a_plan(db)
+        wave = a_wave(db, plan)
+        for key in ("1", "2", "3"):
+            a_user(db, plan, key)
+        a_user(db, plan, "4", status="excluded")
+        batch = a_batch(db, wave, ["1", "2", "4"])
+
+        assert users.move_batch(db, batch.id, (User.PLANNED,), User.MOVING, NOW, home="moving") == 2
+        assert [(one.user_key, one.status, one.home) for one in users.of_plan(db, plan.id, tuple(User))] == [
+            ("1", User.MOVING, "moving"),
+            ("2", User.MOVING, "moving"),
+            ("3", User.PLANNED, "legacy"),
+            ("4", User.EXCLUDED, "legacy"),
+        ]
+
+
+def test_nobody_walks_through_a_plan_to_change_a_few_users_of_it(control: Control) -> None:
+    """SQLite knows nothing of how many users are in a status: by the index of counts it would look at each of them."""
+    asked: list[tuple[str, Any]] = []
+    with control.write() as db:
+        plan = a_plan(db)
+        sa.event.listen(db, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+        users.move(db, plan.id, ["1"], (User.PLANNED,), User.MOVING, NOW)
+        users.move_batch(db, 1, (User.PLANNED,), User.MOVING, NOW)
+        if control.dialect != "sqlite":
+            return
+        ways = [
+            " ".join(row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given))
+            for statement, given in tuple(asked)
+        ]
+
+    assert "sqlite_autoindex_users_1 (plan_id=? AND user_key=?)" in ways[0]
+    assert "ix_users_batch_id (batch_id=?)" in ways[1]
 
 
 @pytest.mark.parametrize("statuses", [None, (User.LIVE,)])
