@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +19,7 @@ from migrator.errors import Refused, SettingWrong
 from migrator.settings import Settings
 
 if TYPE_CHECKING:
+    from migrator.edges.companions import Companions
     from migrator.edges.databases.base import Database, Legacy
     from migrator.edges.keys import ProjectKey
     from migrator.edges.snapshots import Snapshots
@@ -119,6 +121,14 @@ class Runtime:
         return Desk(control=self.control, key=self.key)
 
     @cached_property
+    def companions(self) -> Companions:
+        """Processes that work beside this one, where there is much to verify or to roll back."""
+        from migrator.edges.companions import Companions
+
+        environment = {"MIGRATOR_SETTINGS": str(self.settings.file), "POLARS_MAX_THREADS": "1"}
+        return Companions([sys.executable, "-m", "migrator.companion"], environment, processors())
+
+    @cached_property
     def parts(self) -> Parts:
         """What flows work with."""
         from migrator.flows.parts import Limits, Parts, Telling
@@ -135,6 +145,7 @@ class Runtime:
             load_set=self.load_set,
             folder=self._mappings_folder(),
             actor=actor(),
+            companions=self.companions,
             limits=Limits(
                 users=batches.users,
                 lease=batches.lease,
@@ -275,6 +286,11 @@ def actor() -> str:
     except (KeyError, OSError):
         name = f"uid {os.getuid()}"
     return f"{name}@{socket.gethostname()}"
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def bundled(what: str) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli import show
-from migrator.cli.options import DryRun, Json, Yes, confirm
+from migrator.cli.options import DryRun, Json, Processes, Yes, confirm
 
 if TYPE_CHECKING:
     from migrator.flows.rollbacks import RolledBack
@@ -36,6 +36,7 @@ def wave(
     wave: Annotated[str, typer.Argument(help="The wave's name or number.", metavar="WAVE")],
     dry_run: DryRun = False,
     yes: Yes = False,
+    workers: Processes = None,
     json: Json = False,
 ) -> None:
     """
@@ -43,17 +44,17 @@ def wave(
 
     Example: migrator rollback wave core-5 --yes
     """
-    _roll_back(f"wave {wave}", wave=wave, dry_run=dry_run, yes=yes, json=json)
+    _roll_back(f"wave {wave}", wave=wave, dry_run=dry_run, yes=yes, workers=workers, json=json)
 
 
 @app.command("all")
-def all_(dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
+def all_(dry_run: DryRun = False, yes: Yes = False, workers: Processes = None, json: Json = False) -> None:
     """
     Put everybody back.
 
     Example: migrator rollback all --dry-run
     """
-    _roll_back("everybody", dry_run=dry_run, yes=yes, json=json)
+    _roll_back("everybody", dry_run=dry_run, yes=yes, workers=workers, json=json)
 
 
 def _roll_back(
@@ -64,6 +65,7 @@ def _roll_back(
     dry_run: bool,
     yes: bool,
     json: bool,
+    workers: int | None = None,
 ) -> None:
     from migrator import runtime
     from migrator.flows import rollbacks
@@ -75,7 +77,11 @@ def _roll_back(
         with show.progress() as bars:
             bar = bars.add_task(f"rolling back {whom}", total=scope.users)
             done = rollbacks.roll_back(
-                rt.parts, scope, dry_run=dry_run, progress=lambda users: bars.update(bar, advance=users)
+                rt.parts,
+                scope,
+                dry_run=dry_run,
+                workers=workers,
+                progress=lambda users: bars.update(bar, advance=users),
             )
     show.result(rollbacks.as_json(done), as_json=json, text=lambda: _print(done))
     if done.refused and not dry_run:
@@ -89,7 +95,7 @@ def _with(whom: str, along: Sequence[str]) -> str:
 def _print(done: RolledBack) -> None:
     if done.along:
         show.say(f"one account: {', '.join(done.along)} merged with this user, and they go back together")
-    from migrator.flows.nobody import said
+    from migrator.flows.phrases import said
 
     show.table(
         ("table", "rows removed", "rows restored"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli import show
-from migrator.cli.options import Json
+from migrator.cli.options import Json, Processes
 
 if TYPE_CHECKING:
     from migrator.flows.verify import Verified
@@ -22,6 +22,7 @@ def verify(
     wave: Annotated[str | None, typer.Option("--wave", help="Only this wave.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Only this user.")] = None,
     drift: Annotated[bool, typer.Option(help="Also read legacy again and look for drift.")] = True,
+    workers: Processes = None,
     json: Json = False,
 ) -> None:
     """
@@ -38,7 +39,13 @@ def verify(
         scope = flow.scope(rt.parts, user=user, wave=wave)
         with show.progress() as bars:
             bar = bars.add_task("verifying", total=len(scope.homes))
-            found = flow.verify(rt.parts, scope, drift=drift, progress=lambda users: bars.update(bar, advance=users))
+            found = flow.verify(
+                rt.parts,
+                scope,
+                drift=drift,
+                workers=workers,
+                progress=lambda users: bars.update(bar, advance=users),
+            )
         if wave is None and user is None:
             with rt.control.write() as db:
                 flow.store(rt.parts, db, scope.plan.id, found, None)
@@ -60,7 +67,7 @@ def verify(
 
 
 def _print(found: Verified) -> None:
-    from migrator.flows.nobody import said
+    from migrator.flows.phrases import said
 
     show.table(
         ("mapping", "rows compared", "differences"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
@@ -21,15 +22,44 @@ def find(
     tables: Mapping[str, Table],
     meant: Mapping[str, pl.DataFrame],
     kept: KeptBatch,
+    clean: Collection[str] = (),
 ) -> Iterator[pl.DataFrame]:
     """
     Per table the rows that name a user of ours as owner and are neither meant nor were there before.
 
     The owner column is the one that holds the id of the user's own row, or of the row of nobody that owns it. A table without one (lines of orders that
     know only their order) is compared row by row all the same, but a row too many cannot be told to be a user's.
+
+    Args:
+        clean: Tables of which that is known already; see `owned`.
     """
     for root in roots(set_):
-        yield from _of_root(reader, set_, tables, meant, kept, root)
+        yield from _of_root(reader, set_, tables, meant, kept, root, clean)
+
+
+def owned(
+    reader: Reader, set_: MappingSet, tables: Mapping[str, Table], meant: Mapping[str, pl.DataFrame], kept: KeptBatch
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """
+    Per mapping that alone writes a table all rows there that name a user of ours as owner, asked for once.
+
+    Where they are just those that were meant, none is wrong and none too many; else it takes a closer look at both.
+    Only where no owner was there before.
+    """
+    roots_ = roots(set_)
+    root = roots_[0] if len(roots_) == 1 else None
+    if root is None or root.name not in meant or kept.before.get(root.target.table, meant[root.name].clear()).height:
+        return
+    table = tables[root.target.table]
+    if len(table.key) != 1 or not meant[root.name].height:
+        return
+    ids = compare.canonical(meant[root.name].select(table.key), table).to_series().cast(pl.String)
+    written = Counter(document.target.table for document in set_.mappings.values())
+    for name, document in set_.mappings.items():
+        column = owner_column(document, root)
+        if column is not None and name in meant and written[document.target.table] == 1 and document is not root:
+            columns = tuple(tables[document.target.table].columns)
+            yield name, reader.select(Query(document.target.table, columns, among=Among(column, ids)))
 
 
 def roots(set_: MappingSet) -> list[Document]:
@@ -45,6 +75,7 @@ def _of_root(
     meant: Mapping[str, pl.DataFrame],
     kept: KeptBatch,
     root: Document,
+    clean: Collection[str],
 ) -> Iterator[pl.DataFrame]:
     ids = meant.get(root.name, pl.DataFrame())
     if root is not root_mapping(set_) and ids.height:
@@ -58,6 +89,8 @@ def _of_root(
         pl.col("__user"), compare.canonical(ids.select(root_key), tables[root.target.table]).to_series()
     )
     for table_name in dict.fromkeys(document.target.table for document in set_.mappings.values()):
+        if table_name in clean:
+            continue
         documents = [one for one in set_.mappings.values() if one.target.table == table_name]
         column = owner_column(documents[0], root)
         if column is not None and documents[0].name != root.name:

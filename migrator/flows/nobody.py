@@ -55,13 +55,6 @@ def count(parts: Parts, set_: MappingSet, context: Context, everybody: pl.DataFr
     return Counted(counted, owners)
 
 
-def said(people: int, rows: int) -> str:
-    """Users and rows of nobody in one phrase; of rows only where there are some."""
-    if not rows:
-        return f"{people} users"
-    return f"{people} users and {rows} rows of nobody" if people else f"{rows} rows of nobody"
-
-
 def refuse_like_users(set_: MappingSet, people: pl.Series) -> None:
     """A user whose key reads like that of a row of nobody would be taken for one."""
     alike = [key for key in people if nobody.mapping_of(set_, key) is not None]

@@ -16,7 +16,7 @@ from migrator.flows.delivery import deliver
 from migrator.flows.parts import Parts, Telling
 from migrator.flows.templates import VARIABLES, Message, Templates, sample
 from migrator.rollout.states import Notice as Status
-from migrator.store import outbox, waves
+from migrator.store import outbox, users, waves
 from migrator.store.users import USER, User
 from migrator.store.waves import Wave
 
@@ -68,7 +68,7 @@ def take_back(
     parts: Parts,
     plan_id: int,
     wave: Wave | None,
-    users: Sequence[User],
+    keys: Sequence[str],
     now: datetime,
     **variables: str,
 ) -> int:
@@ -78,12 +78,9 @@ def take_back(
     Returns:
         How many are to be told that they were put back.
     """
-    keys = [user.user_key for user in users]
     told = outbox.told(db, plan_id, keys, "done")
     outbox.cancel(db, plan_id, keys, NO_LONGER_SO)
-    return queue(
-        db, parts, plan_id, wave, "rolled_back", [user for user in users if user.user_key in told], now, **variables
-    )
+    return queue(db, parts, plan_id, wave, "rolled_back", users.some(db, plan_id, told), now, **variables)
 
 
 def preview(telling: Telling, event: str, *, locale: str | None = None, tier: str = "normal") -> Message:

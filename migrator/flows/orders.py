@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from migrator.errors import Refused, WrongInput
-from migrator.flows import waves as wave_flows
+from migrator.flows import wave_view
 from migrator.flows.parts import Parts
 from migrator.flows.throttling import Throttle
 from migrator.rollout.states import Wave
@@ -40,7 +40,7 @@ def give(parts: Parts, throttle: Throttle, name: str, what: str, said: str) -> O
     """
     value = _read(parts, what, said)
     with parts.control.write() as db:
-        wave = wave_flows.find(db, name)
+        wave = wave_view.find(db, name)
         if wave.status in (Wave.PASSED, Wave.CANCELLED, Wave.CANCELLING):
             raise Refused(f"wave {wave.name} is {wave.status}; nothing of it is going to run")
         if what == "throttle" and value:

@@ -8,20 +8,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.flows import nobody, throttling
-from migrator.flows import waves as wave_flows
-from migrator.flows.parts import Parts
+from migrator.flows import phrases, wave_view
+from migrator.flows.desk import Desk
 from migrator.rollout.states import Case, User, Wave
 from migrator.store import batches, cases, leases, measures, plans, tiers, users, waves
 
 
-def status(parts: Parts) -> dict[str, Any]:
+def status(desk: Desk) -> dict[str, Any]:
     """
     Where everything stands: users per status, waves, cases, workers, and one sentence that says what to do next.
 
     The sum over `users` is the number of users in the plan, always; `nobody` are rows of nobody that move, which are none.
     """
-    with parts.control.read() as db:
+    with desk.control.read() as db:
         plan = plans.current(db)
         if plan is None:
             return {"plan": None, "users": {}, "nobody": {}, "waves": [], "next": _before_plan(db)}
@@ -70,19 +69,19 @@ def wave_as_json(db: sa.Connection, wave: waves.Wave, plan: plans.Plan) -> dict[
         "batches": numbers.batches,
         "batch_size": (wave.orders or {}).get("batch_size", wave.batch_size),
         "orders": wave.orders or {},
-        "waiting": throttling.waits(wave),
+        "waiting": wave_view.waits(wave),
         "differences": numbers.differences,
         "started_at": wave.started_at,
         "ended_at": wave.ended_at,
-        "soaks_until": wave_flows.soaks_until(wave, plan) if wave.status is Wave.CHECKING else None,
+        "soaks_until": wave_view.soaks_until(wave, plan) if wave.status is Wave.CHECKING else None,
         "verdict": wave.verdict,
         "findings": wave.findings or [],
     }
 
 
-def wave_detail(parts: Parts, name: str) -> dict[str, Any]:
+def wave_detail(desk: Desk, name: str) -> dict[str, Any]:
     """One wave with its batches."""
-    with parts.control.read() as db:
+    with desk.control.read() as db:
         plan = plans.require(db)
         wave = waves.find(db, plan.id, name)
         shown = wave_as_json(db, wave, plan)
@@ -116,8 +115,8 @@ def next_step(
         return "look at the plan with `migrator plan show`, then `migrator plan approve`"
     held = [wave for wave in found if wave.status is Wave.HELD]
     if held:
-        return wave_flows.held_sentence(held[0])
-    active = [wave for wave in found if wave.status in wave_flows.ACTIVE]
+        return wave_view.held_sentence(held[0])
+    active = [wave for wave in found if wave.status in wave_view.ACTIVE]
     if active:
         return _with_active(db, active[0])
     waiting = [wave for wave in found if wave.status is Wave.APPROVED]
@@ -133,7 +132,7 @@ def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
         return f"a rollback of wave {wave.name} was cut off; `migrator rollback wave {wave.name}` ends it"
     if not leases.alive(db):
         return f"wave {wave.name} is {wave.status} and no worker is alive; start `migrator worker`, or go on with `migrator run`"
-    waits = throttling.waits(wave)
+    waits = wave_view.waits(wave)
     if waits:
         return f"wave {wave.name} is {waits['sentence']}; {_until(wave)}"
     return f"wave {wave.name} is {wave.status}; `migrator wave watch {wave.name}` follows it"
@@ -146,7 +145,7 @@ def _until(wave: waves.Wave) -> str:
 
 
 def _at_the_end(found: list[waves.Wave], counts: dict[str, int], rows: dict[str, int], open_cases: int) -> str:
-    there = {status: nobody.said(counts[status], rows[status]) for status in User if counts[status] or rows[status]}
+    there = {status: phrases.said(counts[status], rows[status]) for status in User if counts[status] or rows[status]}
     if User.MOVED in there:
         first = next((wave.name for wave in found if wave.status is Wave.PASSED), "WAVE")
         return f"{there[User.MOVED]} are moved and not yet live; `migrator wave cut-over {first}`, or `all`"

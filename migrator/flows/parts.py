@@ -13,6 +13,7 @@ from migrator.flows.desk import Desk
 from migrator.rollout.pace import Pace
 
 if TYPE_CHECKING:
+    from migrator.edges.companions import Companions
     from migrator.edges.snapshots import Snapshots
     from migrator.mapping.model import MappingSet
 
@@ -58,6 +59,7 @@ class Parts(Desk):
     folder: str = ""  # of the mappings, as cases name it: mappings/shop/
     limits: Limits = Limits()
     telling: Telling = Telling()
+    companions: Companions | None = None  # processes that may work beside this one
     actor: str = "system"
     now: Callable[[], datetime] = utc_now
     _sets: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from migrator.flows import (
     identities,
     linting,
     nobody,
+    phrases,
     roster,
     schema_changes,
     sets,
@@ -311,7 +312,7 @@ def _ready_for_plan(parts: Parts) -> None:
         )
     if moved or rows:
         raise Refused(
-            f"plan {plan.id} has moved {nobody.said(moved, rows)}; finish it with `migrator run`, "
+            f"plan {plan.id} has moved {phrases.said(moved, rows)}; finish it with `migrator run`, "
             "or take it back with `migrator rollback all`, before a new plan"
         )
 

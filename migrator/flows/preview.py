@@ -13,8 +13,9 @@ from migrator.flows import changes, outlook, planning, sampling, waiting
 from migrator.flows.parts import Parts
 from migrator.flows.sampling import Sample, Wanted
 from migrator.mapping import cleaning
+from migrator.mapping.books import Book
 from migrator.mapping.model import MappingSet
-from migrator.mapping.outcome import FINDINGS, Book, Mapped
+from migrator.mapping.outcome import FINDINGS, Mapped
 from migrator.mapping.suggest import suggest
 
 CAUSE = ("mapping", "field", "rule", "value", "note", "sensitive", "file", "line")

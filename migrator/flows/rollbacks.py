@@ -8,17 +8,18 @@ the row locks of the transaction that restores, which itself goes through fence 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import polars as pl
 
 from migrator.edges.databases.base import Claim, Reader, Writer
-from migrator.errors import DatabaseRefused, Mismatch, NotFound, Refused
+from migrator.errors import DatabaseRefused, InDoubt, Mismatch, NotFound, Refused, Transient
 from migrator.flows import batches as batch_flows
-from migrator.flows import notices, standing
-from migrator.flows.kept import KeptBatch, TableRows, opened
+from migrator.flows import notices, portions, standing
+from migrator.flows.kept import KeptBatch, TableRows, opened, ref_of
 from migrator.flows.parts import Parts
 from migrator.mapping import compare, conflicts, nobody, pairs
 from migrator.mapping.groups import closed
@@ -47,6 +48,39 @@ class RolledBack:
     along: list[str] = field(default_factory=list)  # who merged with the user that was asked for, and goes back, too
     waves: list[str] = field(default_factory=list)
     dry_run: bool = False
+    left: list[tuple[portions.Snapshot, tuple[users.Placed, ...]]] = field(default_factory=list)  # for a second look
+
+    def add(self, other: RolledBack) -> None:
+        """Take in what was done with other users."""
+        self.restored += other.restored
+        self.restored_nobody += other.restored_nobody
+        self.refused |= other.refused
+        self.left += other.left
+        for mine, theirs in (
+            (self.removed_rows, other.removed_rows),
+            (self.restored_rows, other.restored_rows),
+        ):
+            for table, rows in theirs.items():
+                mine[table] = mine.get(table, 0) + rows
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    Some snapshots of a scope with the users of each that go back, newest first.
+
+    `hastily`: beside others. Who cannot go back is left for a second look, when everybody else has gone.
+    """
+
+    plan: plans.Plan
+    snapshots: tuple[tuple[portions.Snapshot, tuple[users.Placed, ...]], ...]
+    dry_run: bool
+    hastily: bool
+
+    @property
+    def users(self) -> int:
+        """How many are in it."""
+        return sum(len(found) for _, found in self.snapshots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +88,7 @@ class Scope:
     """Whom a rollback is about: users by the snapshot that holds them."""
 
     plan: plans.Plan
-    snapshots: dict[tuple[int, int], list[users.User]]
+    snapshots: dict[portions.Snapshot, list[users.Placed]]
     waves: tuple[waves.Wave, ...]
     not_in_target: int
     along: tuple[str, ...] = ()  # who merged with the user that was asked for
@@ -73,25 +107,22 @@ def scope(parts: Parts, *, user: str | None = None, some: Sequence[str] = (), wa
     _reconcile(parts, user, wave)
     with parts.control.read() as db:
         plan = plans.require(db)
-        if user is not None:
-            one = users.get(db, plan.id, user)
-            if one is None:
-                raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
-            chosen, whole = users.with_groups(db, plan.id, [user]), tuple[waves.Wave, ...]()
-        elif some:
-            chosen, whole = users.with_groups(db, plan.id, list(some)), ()
-        elif wave is not None:
-            whole = (waves.find(db, plan.id, wave),)
-            chosen = users.of_wave(db, whole[0].id)
+        if user is not None and users.get(db, plan.id, user) is None:
+            raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
+        whole, along = tuple[waves.Wave, ...](), tuple[str, ...]()
+        if user is not None or some:
+            chosen = users.with_groups(db, plan.id, [user] if user is not None else list(some))
+            able = map(users.Placed.of, (one for one in chosen if one.status in CAN_GO_BACK))
+            going, asked = [one for one in able if one is not None], len(chosen)
+            along = tuple(one.user_key for one in chosen if one.user_key != user) if user is not None else ()
         else:
-            chosen, whole = users.of_plan(db, plan.id, tuple(User)), tuple(waves.of_plan(db, plan.id))
-    held: dict[tuple[int, int], list[users.User]] = {}
-    for one in chosen:
-        if one.status in CAN_GO_BACK and one.batch_id is not None and one.fence is not None:
-            held.setdefault((one.batch_id, one.fence), []).append(one)
-    going = sum(len(found) for found in held.values())
-    along = tuple(one.user_key for one in chosen if one.user_key != user) if user is not None else ()
-    return Scope(plan, held, whole, len(chosen) - going, along)
+            whole = (waves.find(db, plan.id, wave),) if wave is not None else tuple(waves.of_plan(db, plan.id))
+            within = whole[0].id if wave is not None else None
+            going, asked = users.placed(db, plan.id, CAN_GO_BACK, within), users.count(db, plan.id, within)
+    held: dict[portions.Snapshot, list[users.Placed]] = {}
+    for one in going:
+        held.setdefault((one.batch_id, one.fence), []).append(one)
+    return Scope(plan, held, whole, asked - len(going), along)
 
 
 def _reconcile(parts: Parts, user: str | None, wave: str | None) -> None:
@@ -109,10 +140,19 @@ def _reconcile(parts: Parts, user: str | None, wave: str | None) -> None:
 
 
 def roll_back(
-    parts: Parts, scope_: Scope, *, dry_run: bool = False, progress: Callable[[int], None] = lambda users: None
+    parts: Parts,
+    scope_: Scope,
+    *,
+    dry_run: bool = False,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda users: None,
 ) -> RolledBack:
     """
-    Put back everybody in scope, snapshot by snapshot, newest first.
+    Put back everybody in scope, snapshot by snapshot, newest first; where they do not depend on each other, several
+    at once.
+
+    Args:
+        workers: How many processes restore; see `portions`.
 
     Raises:
         Refused: nobody in scope is in the target, or a batch of the wave is still running.
@@ -122,12 +162,50 @@ def roll_back(
         raise Refused("nobody here is in the target: nothing to roll back")
     if not dry_run:
         _begin(parts, scope_)
-    for (batch_id, fence), found in sorted(scope_.snapshots.items(), reverse=True):
-        _one(parts, scope_.plan, batch_id, fence, found, result, dry_run=dry_run)
+    beside = _processes(parts, scope_, workers, dry_run=dry_run)
+    cut = portions.cut(sorted(scope_.snapshots.items(), reverse=True), beside)
+    jobs = [Part(scope_.plan, snapshots, dry_run, hastily=beside > 1 and not dry_run) for snapshots in cut]
+    going = portions.share(
+        parts, "rollback", jobs, lambda job: part(parts, job), users=scope_.users, workers=beside
+    )  # fmt: skip
+    with closing(going) as done:
+        for place, one in done:
+            result.add(one)
+            progress(jobs[place].users - sum(len(whose) for _, whose in one.left))
+    for snapshot, found in sorted(result.left, reverse=True):
+        result.add(part(parts, Part(scope_.plan, ((snapshot, found),), dry_run, hastily=False)))
         progress(len(found))
     if not dry_run:
         _end(parts, scope_, result)
     return result
+
+
+def part(parts: Parts, job: Part) -> RolledBack:
+    """Put back the users of one part."""
+    result = RolledBack(dry_run=job.dry_run)
+    for snapshot, found in job.snapshots:
+        try:
+            _one(parts, job, snapshot, found, result)
+        except (DatabaseRefused, Transient, Mismatch, InDoubt):
+            if not job.hastily:
+                raise
+            result.left.append((snapshot, found))
+    return result
+
+
+def _processes(parts: Parts, scope_: Scope, workers: int | None, *, dry_run: bool) -> int:
+    """
+    How many may restore at once: one, where a batch may have written over another's rows, as then the order counts.
+
+    Nor do several help where only one can write at a time.
+    """
+    wanted = portions.processes(parts, scope_.users, workers)
+    if wanted == 1 or dry_run:
+        return wanted
+    if parts.target.dialect == "sqlite":
+        return 1
+    sets = {ref_of(parts, scope_.plan.id, *snapshot).set_hash for snapshot in scope_.snapshots}
+    return 1 if any(conflicts.shared_tables(parts.stored_set(hash_)) for hash_ in sets) else wanted
 
 
 def _begun(scope_: Scope) -> bool:
@@ -168,28 +246,24 @@ def _end(parts: Parts, scope_: Scope, result: RolledBack) -> None:
 
 
 def _one(
-    parts: Parts,
-    plan: plans.Plan,
-    batch_id: int,
-    fence: int,
-    found: Sequence[users.User],
-    result: RolledBack,
-    *,
-    dry_run: bool,
+    parts: Parts, job: Part, snapshot: portions.Snapshot, found: Sequence[users.Placed], result: RolledBack
 ) -> None:
     """All users of one snapshot; where the database refuses them together, user by user."""
-    kept = opened(parts, plan.id, batch_id, fence)
+    kept = opened(parts, job.plan.id, *snapshot)
     set_ = parts.stored_set(kept.set_hash)
     keys = [one.user_key for one in found]
-    if dry_run:
+    if job.dry_run:
         with parts.target.reading() as reader:
             able, refused = _judge(parts, reader, reader.rows, set_, kept, keys)
         _tally(result, set_, able)
         result.refused |= refused
         _count(parts, set_, kept, able, result)
         return
-    done, refused = _restore(parts, set_, kept, batch_id, keys)
-    _record(parts, plan, batch_id, found, done, refused)
+    done, refused = _restore(parts, set_, kept, snapshot[0], keys, halving=not job.hastily)
+    if job.hastily and refused:
+        result.left.append((snapshot, tuple(one for one in found if one.user_key in refused)))
+        refused = {}
+    _record(parts, job.plan, snapshot[0], found, done, refused)
     _tally(result, set_, done)
     result.refused |= refused
     _count(parts, set_, kept, done, result)
@@ -202,7 +276,124 @@ def _tally(result: RolledBack, set_: MappingSet, keys: Sequence[str]) -> None:
 
 
 def _restore(
-    parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str]
+    parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str], *, halving: bool = True
+) -> tuple[list[str], dict[str, str]]:
+    """Who came with nothing but new rows goes straight; whoever cannot is looked at first."""
+    done = _straight(parts, set_, kept, batch_id, keys) if _only_new(set_, kept) else []
+    gone = set(done)
+    left = [key for key in keys if key not in gone]
+    if not left:
+        return done, {}
+    more, refused = _restore_looking(parts, set_, kept, batch_id, left, halving=halving)
+    return done + more, refused
+
+
+def _only_new(set_: MappingSet, kept: KeptBatch) -> bool:
+    return not conflicts.shared_tables(set_) and not any(rows.height for rows in kept.before.values())
+
+
+class _CloserLook(Exception):
+    """Some users may not be able to go back; nothing was done."""
+
+    def __init__(self, users: Collection[str]) -> None:
+        super().__init__(users)
+        self.users = users
+
+
+def _straight(parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str]) -> list[str]:
+    """Try it with all of them, then without those who need a closer look; who went back."""
+    going = list(keys)
+    for _ in range(2):
+        try:
+            if going:
+                _take_out(parts, set_, kept, batch_id, going)
+        except _CloserLook as found:
+            staying = closed(found.users, kept.groups)
+            going = [key for key in going if key not in staying]
+        except (DatabaseRefused, Mismatch):
+            return []
+        else:
+            return going
+    return []
+
+
+def _take_out(parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str]) -> None:
+    """
+    One target transaction that removes all rows of these users, and is undone unless they are just what we wrote.
+
+    What the database gives back of a row it deletes is what stood there under its lock: N, in the same look.
+    """
+    with parts.control.write() as db:
+        fence = batches.refence(db, batch_id)
+    claim = Claim(batch_id, fence, "rollback", kept.set_hash)
+    tables = parts.target_schema.tables
+    mine = _mine(kept, keys)
+    with parts.target.writing() as writer:
+        writer.fence(claim)
+        ledger = writer.ledger(keys).filter(pl.col("op") == "move")
+        _require(keys, ledger["user_key"])
+        now = compare.user_hashes(_rows_taken_out(writer, set_, tables, kept, mine))
+        judged = ledger.join(now, on="user_key", how="left")
+        _require(keys, judged.filter(pl.col("written_hash") == pl.col("hash").fill_null(""))["user_key"])
+        next_ = ledger.select(
+            "user_key", pl.col("generation") + 1, "read_hash", pl.lit("").alias("written_hash")
+        )  # fmt: skip
+        _require(keys, writer.take(claim, next_))
+        for name, rows in mine.items():
+            table = tables[set_.mappings[name].target.table]
+            if writer.rows(table.name, rows.select(table.key)).height:
+                raise Mismatch(f"rows of {table.name} that were removed are there")
+
+
+def _require(keys: Sequence[str], found: Iterable[str]) -> None:
+    missing = set(keys).difference(found)
+    if missing:
+        raise _CloserLook(missing)
+
+
+def _rows_taken_out(
+    writer: Writer, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, mine: Mapping[str, pl.DataFrame]
+) -> dict[str, tuple[pl.DataFrame, Table]]:
+    """Children first; what still points at a row when its own children are gone is somebody else's."""
+    whose = TableRows(set_, tables, mine)
+    left = _keys_of(whose)
+    taken = {}
+    for table in reversed(whose.order):
+        hanging = _hanging(writer, whose, table, left)
+        if hanging:
+            raise _CloserLook(hanging)
+        for name in whose.mappings_of(table):
+            rows = writer.take_out(table, mine[name].select(tables[table].key))
+            if rows.height != mine[name].height:
+                raise Mismatch(f"rows of {table} that were to be removed are not there")
+            written = [column for column in rows.columns if column in kept.columns[name]]
+            taken[name] = (_owned(rows.select(written), mine[name], tables[table]), tables[table])
+        del left[table]
+    return taken
+
+
+def _keys_of(whose: TableRows) -> dict[str, pl.DataFrame]:
+    return {
+        table: pl.concat([whose.rows[name].select(whose.tables[table].key) for name in whose.mappings_of(table)])
+        for table in whose.order
+    }
+
+
+def _hanging(reader: Reader, whose: TableRows, table: str, ours: Mapping[str, pl.DataFrame]) -> set[str]:
+    """Users at whose rows of a table rows point that are not *ours*."""
+    found = reader.referencing(table, ours[table], ours)
+    if not found.height:
+        return set()
+    pointed_at = pairs.key_text(found, whose.tables[table]).implode()
+    users = set[str]()
+    for name in whose.mappings_of(table):
+        rows = whose.rows[name]
+        users |= set(rows.filter(pairs.key_text(rows, whose.tables[table]).is_in(pointed_at))["__user"])
+    return users
+
+
+def _restore_looking(
+    parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, keys: Sequence[str], *, halving: bool
 ) -> tuple[list[str], dict[str, str]]:
     """One target transaction; halved where the database refuses, down to the user (or those who merged) it is about."""
     with parts.control.write() as db:
@@ -213,10 +404,12 @@ def _restore(
             writer.fence(claim)
             return _restore_in(parts, writer, set_, kept, claim, keys)
     except DatabaseRefused as refused:
+        if not halving:
+            raise
         halves = drafts.halves(keys, kept.groups)
         if len(halves) == 1:
             return [], dict.fromkeys(keys, f"{refused}; something in the target depends on these rows")
-        done = [_restore(parts, set_, kept, batch_id, half) for half in halves]
+        done = [_restore_looking(parts, set_, kept, batch_id, half, halving=True) for half in halves]
         return [key for back, _ in done for key in back], {key: why for _, whys in done for key, why in whys.items()}
 
 
@@ -304,23 +497,12 @@ def _depended_on(
     reader: Reader, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
 ) -> dict[str, str]:
     """Users whose rows other rows point at by now: rows that are not ours and would be left hanging."""
-    mine = _new_rows(set_, tables, kept, keys)
-    whose = TableRows(set_, tables, mine)
-    ours = {
-        table: pl.concat([mine[name].select(tables[table].key) for name in whose.mappings_of(table)])
-        for table in whose.order
-    }
+    whose = TableRows(set_, tables, _new_rows(set_, tables, kept, keys))
+    ours = _keys_of(whose)
     refused: dict[str, str] = {}
     for table in whose.order:
-        hanging = reader.referencing(table, ours[table], ours)
-        if not hanging.height:
-            continue
-        pointed_at = pairs.key_text(hanging, tables[table]).implode()
-        for name in whose.mappings_of(table):
-            hit = mine[name].filter(pairs.key_text(mine[name], tables[table]).is_in(pointed_at))
-            refused |= dict.fromkeys(
-                hit["__user"].to_list(), f"rows written in the target since then point at the user's rows in {table}"
-            )
+        why = f"rows written in the target since then point at the user's rows in {table}"
+        refused |= dict.fromkeys(sorted(_hanging(reader, whose, table, ours)), why)
     return refused
 
 
@@ -397,14 +579,13 @@ def _record(
     parts: Parts,
     plan: plans.Plan,
     batch_id: int,
-    found: Sequence[users.User],
+    found: Sequence[users.Placed],
     done: Sequence[str],
     refused: Mapping[str, str],
 ) -> None:
     with parts.control.write() as db:
         now = parts.now()
-        put_back = [one for one in found if one.user_key in set(done)]
-        notices.take_back(db, parts, plan.id, None, put_back, now)
+        notices.take_back(db, parts, plan.id, None, done, now)
         users.move(
             db, plan.id, done, (User.ROLLING_BACK,), User.ROLLED_BACK, now,
             home="legacy", reason="rolled back", fence=None,

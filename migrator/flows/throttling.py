@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from migrator.edges.databases.watching import LAG, SESSIONS, STATEMENT, Watch
 from migrator.errors import MigratorError
 from migrator.rollout import throttle
-from migrator.rollout.states import Wave
 from migrator.rollout.throttle import Limits, Measured, Reason
 from migrator.store import batches, journal, waves
 
@@ -121,16 +120,6 @@ def settle(db: sa.Connection, wave: waves.Wave, reasons: Sequence[Reason], now: 
 def differs(wave: waves.Wave, reasons: Sequence[Reason]) -> bool:
     """Whether what is known of the wave is not what holds it now."""
     return bool([asdict(reason) for reason in reasons] != (wave.waiting or {}).get("reasons", []))
-
-
-def waits(wave: waves.Wave) -> dict[str, Any] | None:
-    """Why a running wave waits, since when, and a sentence that says so; None: it does not."""
-    if not wave.waiting or wave.status is not Wave.RUNNING:
-        return None
-    since = datetime.fromisoformat(wave.waiting["since"])
-    said = "; ".join(reason["sentence"] for reason in wave.waiting["reasons"])
-    sentence = f"waiting: {said} (since {since:%H:%M:%S} UTC)"
-    return {"since": since, "reasons": wave.waiting["reasons"], "sentence": sentence}
 
 
 def _pressure(name: str, watch: Watch, wanted: frozenset[str]) -> Measured:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -13,21 +13,15 @@ from migrator.errors import Refused
 from migrator.flows import notices, schema_changes
 from migrator.flows.parts import Parts
 from migrator.flows.planning import PlanOptions
+from migrator.flows.wave_view import ACTIVE, find, held_sentence, soaks_until
 from migrator.rollout import breaker, buckets, gate, pace, states
 from migrator.rollout import plan as drafts
 from migrator.rollout.stages import Stage
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches, cases, cuts, effects, journal, measures, plans, users, waves
 
-ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
-ENDED = (Wave.PASSED, Wave.CANCELLED, Wave.ROLLED_BACK)
 OPEN_BATCH = (Batch.READY, Batch.RUNNING)
 AHEAD = 2  # batches that are there as soon as a wave starts, whoever works for it
-
-
-def find(db: sa.Connection, name: str) -> waves.Wave:
-    """A wave of the current plan by name or ordinal."""
-    return waves.find(db, plans.require(db).id, name)
 
 
 def start(parts: Parts, name: str) -> waves.Wave:
@@ -238,14 +232,6 @@ def tick(parts: Parts, db: sa.Connection, wave: waves.Wave, seen: dict[int, dict
         _decide(parts, db, wave, now)
 
 
-def soaks_until(wave: waves.Wave, plan: plans.Plan) -> datetime | None:
-    """When a checked wave may be decided; with a manual cutover nobody waits for a soak."""
-    if wave.checking_at is None:
-        return None
-    seconds = plan.settings["soak_seconds"] if plan.settings["cutover"] == "immediate" else 0
-    return wave.checking_at + timedelta(seconds=seconds)
-
-
 def numbers(parts: Parts, db: sa.Connection, wave: waves.Wave) -> gate.Measured:
     """What the control database knows of a wave, for its gate."""
     found = measures.wave_numbers(db, wave.id)
@@ -284,24 +270,6 @@ def undoes_itself(db: sa.Connection, wave: waves.Wave) -> bool:
         return False
     numbers = measures.wave_numbers(db, wave.id)
     return bool(numbers.moved or numbers.rolling_back)
-
-
-def held_sentence(wave: waves.Wave) -> str:
-    """Why a wave is held, or was stopped and rolled back, and what goes on from here."""
-    said = "; ".join(finding["sentence"] for finding in wave.findings or []) or "no reason is recorded"
-    if wave.status is Wave.ROLLED_BACK:
-        return (
-            f"wave {wave.name} was stopped and rolled back: {said}. "
-            f"Now: find the cause, then `migrator wave retry {wave.name}`"
-        )
-    if wave.verdict == "stop":
-        after = f"roll it back with `migrator rollback wave {wave.name}`, or cancel it with `migrator wave cancel {wave.name}`"
-    else:
-        after = (
-            f"see `migrator review list`, then `migrator wave resume {wave.name}` to look again, "
-            f'or `migrator wave approve {wave.name} --reason "…"` to answer for it'
-        )
-    return f"wave {wave.name} is held: {said}. Now: {after}"
 
 
 def _order(parts: Parts, name: str, event: str, *, reason: str | None = None, **values: Any) -> waves.Wave:

@@ -19,7 +19,7 @@ from migrator.edges.keys import ProjectKey
 from migrator.edges.snapshots import Snapshots
 from migrator.flows.parts import Parts, Telling
 from migrator.flows.templates import Templates
-from migrator.mapping.outcome import Book
+from migrator.mapping.books import Book
 from migrator.rollout.states import Batch, Notice, User, Wave
 from migrator.store import batches, cases, effects, journal, outbox, plans, users, waves
 from migrator.store.control import Control

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
 from migrator.errors import Fenced, InDoubt, SnapshotDamaged, Transient, Unreachable
-from migrator.flows import batches, campaign, dispatching, rollbacks, waves
+from migrator.flows import batches, campaign, dispatching, rollbacks, wave_view, waves
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches as batch_store
 from migrator.store import cases, leases, plans, tables
@@ -239,7 +239,7 @@ def test_who_is_still_committing_is_shut_out_before_the_ledger_is_asked(started:
     assert slow is not None
     bakery.lose_leases()
     with bakery.parts.control.write() as db:
-        next_ = batches._take(bakery.parts, db, slow.batch.id, None, "next")
+        next_ = batches._take(bakery.parts, db, slow.wave, slow.batch.id, None, "next")
     assert next_ is not None
     assert batches.applied(bakery.parts, next_) is None
 
@@ -344,7 +344,7 @@ def test_where_the_plan_says_so_a_stopped_wave_takes_itself_back_and_nothing_fol
     assert set(found.values()) == {"rolled_back"}
     now = campaign.look(bakery.parts)
     assert now.situation is campaign.Situation.HELD
-    assert "was stopped and rolled back" in waves.held_sentence(bakery.wave())
+    assert "was stopped and rolled back" in wave_view.held_sentence(bakery.wave())
     assert not bakery.tick()
 
     waves.retry(bakery.parts, "whole")
@@ -364,7 +364,7 @@ def test_what_cannot_be_taken_back_by_itself_is_left_to_people(tmp_path: Path) -
 
     bakery.tick()
 
-    assert "could not be taken back by itself" in waves.held_sentence(bakery.wave())
+    assert "could not be taken back by itself" in wave_view.held_sentence(bakery.wave())
     assert bakery.tick() == []
     assert campaign.look(bakery.parts).situation is not campaign.Situation.WORKING
     assert set(bakery.users().values()) == {User.ROLLING_BACK}

@@ -376,7 +376,7 @@ def test_who_was_put_back_hears_of_it_only_if_he_heard_of_the_move(parts: Parts)
     queued(parts, "done", "unaware")
 
     with parts.control.write() as db:
-        back = users.some(db, plan.id, ["told", "unaware"])
+        back = ["told", "unaware"]
         count = notices.take_back(db, parts, plan.id, None, back, NOW, reason="a check was not passed")
     sender = Postbox()
     notices.deliver(parts, sender, 10)

@@ -209,7 +209,7 @@ def test_a_lease_that_still_lives_keeps_the_next_plan_away(started: Bakery, tmp_
     bakery = started.copy(tmp_path / "b")
     with bakery.parts.control.write() as db:
         wave = wave_store.get(db, 1)
-        assert batches._take(bakery.parts, db, 1, None, "alive") is not None
+        assert batches._take(bakery.parts, db, wave, 1, None, "alive") is not None
         wave_store.move(db, wave, Wave.HELD, verdict="hold", findings=[])
     assert timedelta(0) < bakery.parts.limits.lease
 

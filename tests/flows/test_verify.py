@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, SnapshotDamaged
-from migrator.flows import rollbacks, verify, waves
+from migrator.flows import rollbacks, verify, wave_view, waves
 from migrator.rollout.states import Wave
 from migrator.store import effects, leases, plans
 from migrator.store import waves as wave_store
@@ -181,4 +181,4 @@ def test_a_wave_that_cannot_be_measured_is_held_and_does_not_wait_for_ever(start
     verify.check_wave(bakery.parts, bakery.wave().id, "worker")
 
     assert bakery.wave().status is Wave.HELD
-    assert "could not be verified" in waves.held_sentence(bakery.wave())
+    assert "could not be verified" in wave_view.held_sentence(bakery.wave())

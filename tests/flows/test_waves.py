@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotAllowed, Refused
-from migrator.flows import review, rollbacks, waves
+from migrator.flows import review, rollbacks, wave_view, waves
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches, plans, users
 from migrator.store import waves as wave_store
@@ -99,7 +99,7 @@ def test_a_wave_of_which_nobody_can_move_ends_in_a_hold_and_not_never(planned: B
     bakery.run()
 
     assert bakery.wave().status is Wave.HELD
-    assert "nothing was measured" in waves.held_sentence(bakery.wave())
+    assert "nothing was measured" in wave_view.held_sentence(bakery.wave())
 
 
 def test_a_batch_whose_users_were_all_excluded_meanwhile_ends(started: Bakery, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_held_by_hand_it_waits_and_resumed_it_goes_on(started: Bakery, tmp_path:
     waves.hold(bakery.parts, "whole", "support sees complaints")
     bakery.run()
     assert set(bakery.users().values()) == {"planned"}
-    assert "support sees complaints" in waves.held_sentence(bakery.wave())
+    assert "support sees complaints" in wave_view.held_sentence(bakery.wave())
     with pytest.raises(Refused, match="still has batches to run"):
         waves.override(bakery.parts, "whole", "because")
 
@@ -252,7 +252,7 @@ def test_rows_in_review_stop_a_wave_until_they_are_decided(tmp_path: Path) -> No
         db.execute("update customer set status = 9 where id <= 3")
     bakery.move(batch_users=4)
     assert bakery.wave().status is Wave.HELD
-    assert "wait for review" in waves.held_sentence(bakery.wave())
+    assert "wait for review" in wave_view.held_sentence(bakery.wave())
     assert sorted(set(bakery.users().values())) == ["held", "live", "planned"]
 
     review.resolve(bakery.parts, "all", "use", "active")

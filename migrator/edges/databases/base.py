@@ -123,6 +123,9 @@ class Writer(Reader, Protocol):
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""
 
+    def take_out(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """`remove`, and all columns of the rows as they stood there, told as `rows` tells them."""
+
     def take_numbers(self, table: str, column: str, mapping: str, keys: Sequence[str], beside: Sequence[str]) -> None:
         """
         Give each of *keys* a number for *column* of *table*, and keep it in `migrator_ids`; read it by `numbers`.

@@ -29,6 +29,8 @@ def referencing(
     """
     wanted = {"table": pl.String()} | dict.fromkeys(keys.columns, pl.String())
     found = pl.DataFrame(schema=wanted)
+    if keys.is_empty() or _nobody_points(reader, schema, table, keys, ours):
+        return found
     pointed = reader.rows(table, keys) if any(_pointing(schema, table)) else None
     if pointed is None or pointed.is_empty():
         return found
@@ -37,6 +39,18 @@ def referencing(
         lines = as_text(hit.select(keys.columns)).select(pl.lit(pointer.name).alias("table"), pl.all())
         found = pl.concat([found, lines])
     return found.unique(maintain_order=True)
+
+
+def _nobody_points(
+    reader: Rows, schema: Schema, table: str, keys: pl.DataFrame, ours: Mapping[str, pl.DataFrame]
+) -> bool:
+    """Whether that is plain from the keys alone: the rows themselves need not be read."""
+    for pointer, foreign_key in _pointing(schema, table):
+        if not set(foreign_key.references) <= set(keys.columns):
+            return False
+        if _strangers(reader, pointer, foreign_key, keys, ours.get(pointer.name)).height:
+            return False
+    return True
 
 
 def _pointing(schema: Schema, table: str) -> Iterator[tuple[Table, ForeignKey]]:
@@ -50,14 +64,20 @@ def _pointed_at(
     reader: Rows, pointer: Table, foreign_key: ForeignKey, pointed: pl.DataFrame, ours: pl.DataFrame | None
 ) -> pl.DataFrame:
     """Keep of *pointed* what a row of *pointer* that is not in *ours* points at."""
-    names = dict(zip(foreign_key.references, foreign_key.columns, strict=True))
-    targets = pointed.select(pl.col(theirs).alias(mine) for theirs, mine in names.items()).drop_nulls()
-    strangers = as_text(reader.rows(pointer.name, targets))
-    if ours is not None:
-        strangers = strangers.join(as_text(ours), on=ours.columns, how="anti")
+    strangers = _strangers(reader, pointer, foreign_key, pointed, ours)
     marks = as_text(pointed.select(foreign_key.references)).with_row_index("position")
     hit = marks.join(strangers, left_on=foreign_key.references, right_on=foreign_key.columns, how="semi")
     return pointed[hit["position"].to_list()]
+
+
+def _strangers(
+    reader: Rows, pointer: Table, foreign_key: ForeignKey, pointed: pl.DataFrame, ours: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Rows of *pointer* that point at one of *pointed* and are not in *ours*, as text."""
+    names = dict(zip(foreign_key.references, foreign_key.columns, strict=True))
+    targets = pointed.select(pl.col(theirs).alias(mine) for theirs, mine in names.items()).drop_nulls()
+    found = as_text(reader.rows(pointer.name, targets))
+    return found if ours is None else found.join(as_text(ours), on=ours.columns, how="anti")
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:

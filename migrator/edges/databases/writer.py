@@ -51,6 +51,13 @@ class SqlWriter(SqlReader):
         with translated(partial(self._meaning, table=table)):
             return self._remove(known, in_order(keys))
 
+    def take_out(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """Delete rows and give them as they stood there."""
+        found = self.lock(table, keys)
+        if self.remove(table, keys) != found.height:
+            raise Mismatch(f"other rows of {table} were removed than were looked at")
+        return found
+
     def take_numbers(self, table: str, column: str, mapping: str, keys: Sequence[str], beside: Sequence[str]) -> None:
         """Give each of *keys* a number, and keep it; see `base.Writer`."""
         known = set(self.numbers(mapping, keys)["key"])
