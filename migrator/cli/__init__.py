@@ -1,57 +1,87 @@
-"""The command line. `main` is the only place where an error becomes an exit code. Heavy imports happen in commands."""
+"""The command line. `main` is the only place where an error becomes an exit code. Imports happen in commands."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from migrator import __version__
-from migrator.cli import (
-    assess,
-    clean,
-    demo,
-    mapping,
-    notice,
-    plan,
-    project,
-    report,
-    review,
-    rollback,
-    tier,
-    user,
-    verify,
-    wave,
-    work,
-)
+from migrator.cli.given import take_as_given
+from migrator.cli.later import Later
 from migrator.errors import MigratorError
+
+#: What `migrator --help` lists: the name of each command, how its help begins, and its module where that has another name.
+COMMANDS = (
+    Later(
+        "init",
+        "Make a project folder: migrator.toml, mappings/, templates/. What is there already is left alone.",
+        "project",
+    ),
+    Later(
+        "doctor",
+        "Check settings, databases, rights, Redis, workers, disk, clocks; exit 1 if something fails.",
+        "project",
+    ),
+    Later(
+        "demo",
+        "Watch a migration from beginning to end: a shop is generated, planned, moved, held users are resolved, "
+        "a wave is rolled back and moved again, and a report is written. Everything is real and stays in DIR to play with.",
+    ),
+    Later(
+        "assess",
+        "Say what is in legacy, what is wrong with it, what the mappings cover, and what a move would take. Writes nothing.",
+    ),
+    Later("run", "Carry the plan out, wave by wave, until it is done or a gate holds.", "work"),
+    Later(
+        "worker",
+        "Work for waves that others start, until Ctrl-C or SIGTERM; run it on as many machines as you like.",
+        "work",
+    ),
+    Later("status", "Show the whole migration on one screen, with the next step.", "work"),
+    Later(
+        "verify",
+        "Compare every value of every moved user with what was meant: rows, values, keys both ways, declared sums.",
+    ),
+    Later("report", "Write the whole migration into one HTML file: users, waves, tiers, rows, cases, checks, notices."),
+    Later("mapping", "Write, check and try the mappings of the project."),
+    Later("tier", "Divide users into core, normal and edge by what they do and pay."),
+    Later("plan", "Divide users into waves, look at it, freeze it."),
+    Later("wave", "Start, watch, pause, hold, cancel, approve and cut over waves."),
+    Later("user", "What is with one user's account: for support."),
+    Later("review", "Decide what a mapping could not decide; send held users on."),
+    Later("rollback", "Put users back, exactly; refuse where the target was changed since."),
+    Later("clean", "See what cleaning rules took; take a rule back."),
+    Later("notice", "Tell users what happens to their account."),
+    Later("store", "The control database and the ledger in the target."),
+)
+#: New objects before a search for garbage. Imports make many that stay; the usual 700 cost a tenth of a start.
+GARBAGE = 20_000
+
+
+class Commands(TyperGroup):
+    """The root of the command line: it knows the commands without their modules."""
+
+    def __init__(self, **said: Any) -> None:
+        super().__init__(**said)
+        self.commands.update({command.word: command for command in COMMANDS})
+        take_as_given(self)
+
 
 app = typer.Typer(
     name="migrator",
+    cls=Commands,
     help="Move a product's users from a legacy schema to a new one: in waves, checked, told, and undone exactly.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (project, demo, assess, work, verify, report):  # of one word
-    commands.register(app)
-for name, room in {
-    "mapping": mapping.app,
-    "tier": tier.app,
-    "plan": plan.app,
-    "wave": wave.app,
-    "user": user.app,
-    "review": review.app,
-    "rollback": rollback.app,
-    "clean": clean.app,
-    "notice": notice.app,
-    "store": project.store,
-}.items():
-    app.add_typer(room, name=name)
 
 
 def _version(wanted: bool) -> None:
@@ -77,6 +107,7 @@ def options(
 
 def main() -> None:
     """Run one command; an error is one sentence on standard error and its exit code."""
+    gc.set_threshold(GARBAGE)
     try:
         app()
     except MigratorError as error:

@@ -132,7 +132,7 @@ def _rolled_back_wave() -> str:
     from migrator.flows import overview
 
     with runtime.connect() as rt:
-        waves = [wave for wave in overview.status(rt.parts)["waves"] if wave["status"] == "passed"]
+        waves = [wave for wave in overview.status(rt.desk)["waves"] if wave["status"] == "passed"]
     gray = [wave for wave in waves if wave["stage"] == "gray"] or waves
     return str(gray[min(1, len(gray) - 1)]["name"])
 

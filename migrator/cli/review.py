@@ -153,7 +153,7 @@ def _what(cause: dict[str, Any]) -> str:
 
 
 def _print_causes(causes: list[dict[str, Any]]) -> None:
-    from migrator.flows.nobody import said
+    from migrator.flows.phrases import said
 
     if not causes:
         show.say("no case is open or waits to be replayed")

@@ -30,7 +30,7 @@ def list_(json: Json = False) -> None:
     from migrator.flows import overview
 
     with runtime.connect() as rt:
-        found = overview.status(rt.parts)
+        found = overview.status(rt.desk)
     show.result(found["waves"], as_json=json, text=lambda: show.waves(found["waves"]))
 
 
@@ -45,7 +45,7 @@ def show_(wave: Name, json: Json = False) -> None:
     from migrator.flows import overview
 
     with runtime.connect() as rt:
-        found = overview.wave_detail(rt.parts, wave)
+        found = overview.wave_detail(rt.desk, wave)
 
     def text() -> None:
         show.waves([found])
@@ -233,27 +233,26 @@ def watch(
     """
     from migrator import runtime
     from migrator.errors import GateHolds
-    from migrator.flows import overview
-    from migrator.flows import waves as wave_flows
+    from migrator.flows import overview, wave_view
     from migrator.rollout.states import Wave as Status
 
     with runtime.connect() as rt, show.progress() as bars:
         bar = bars.add_task(wave, total=None)
         while True:
-            found = overview.wave_detail(rt.parts, wave)
+            found = overview.wave_detail(rt.desk, wave)
             done = sum(found[name] for name in ("moved", "held", "failed", "excluded", "rolled_back"))
             words = f"{found['name']} {found['status']}" + (
                 f" ({waits['sentence']})" if (waits := found["waiting"]) else ""
             )
             bars.update(bar, total=found["users"], completed=done, description=words)
-            if found["status"] in (*wave_flows.ENDED, Status.HELD, Status.PAUSED, Status.APPROVED, Status.DRAFT):
+            if found["status"] in (*wave_view.ENDED, Status.HELD, Status.PAUSED, Status.APPROVED, Status.DRAFT):
                 break
             time.sleep(every)
         with rt.control.read() as db:
-            last = wave_flows.find(db, wave)
+            last = wave_view.find(db, wave)
     _say(last, found)
     if last.status is Status.HELD:
-        raise GateHolds(wave_flows.held_sentence(last))
+        raise GateHolds(wave_view.held_sentence(last))
 
 
 def _order(name: str, act: Any, *, json: bool) -> None:
@@ -262,7 +261,7 @@ def _order(name: str, act: Any, *, json: bool) -> None:
 
     with runtime.connect() as rt:
         wave = act(rt.parts, name)
-        found = overview.wave_detail(rt.parts, wave.name)
+        found = overview.wave_detail(rt.desk, wave.name)
     show.result(found, as_json=json, text=lambda: _say(wave, found))
 
 

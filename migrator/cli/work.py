@@ -39,18 +39,17 @@ def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
     """
     from migrator import runtime, supervisor
     from migrator.errors import GateHolds
-    from migrator.flows import campaign, overview
-    from migrator.flows import waves as wave_flows
+    from migrator.flows import campaign, overview, wave_view
 
     with runtime.connect() as rt:
         campaign.look(rt.parts)  # refuses a plan that is not approved, before anything is started
         rt.legacy.ping(), rt.target.ping()
         with supervisor.working(rt, workers) as working:
             last = _carry_out(rt, working, yes=yes, quiet=json)
-        found = overview.status(rt.parts)
+        found = overview.status(rt.desk)
     show.result(found, as_json=json, text=lambda: _say_status(found))
     if last.situation is campaign.Situation.HELD and last.wave:
-        raise GateHolds(wave_flows.held_sentence(last.wave))
+        raise GateHolds(wave_view.held_sentence(last.wave))
     if any(found[whose][status] for whose in ("users", "nobody") for status in ("held", "failed")):
         raise typer.Exit(4)
 
@@ -88,7 +87,7 @@ def status(json: Json = False) -> None:
     from migrator.flows import overview
 
     with runtime.connect() as rt:
-        found = overview.status(rt.parts)
+        found = overview.status(rt.desk)
     show.result(found, as_json=json, text=lambda: _say_status(found, waves=True))
 
 
@@ -100,11 +99,11 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
     from migrator.flows import waves as wave_flows
 
     told: set[str] = set()
-    now, pause = None, PAUSE
+    pause = PAUSE
     with _watching(quiet=quiet) as told_of:
         while True:
             try:
-                now = campaign.look(rt.parts, now)
+                now = campaign.look(rt.parts)
             except (Unreachable, Transient):  # the control database is away: wait until it is back
                 supervisor.patient(working, PAUSE, told)
                 continue
