@@ -175,7 +175,7 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
     hashed = _hashes(parts, set_, kept, decided)
     taken = writing.write(
         parts, set_, claim_, dict(decided.rows), hashed, kept.before, kept.left, pulse,
-        last_look=lambda: reading.require_unchanged(parts, set_, context, kept.read_hashes, there, read.asked, mark),
+        last_look=lambda: reading.require_unchanged(parts, set_, context, read, there, mark),
     )  # fmt: skip
     recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
 
@@ -238,7 +238,6 @@ def _keep(
         before=before,
         findings=decided.findings,
         books=decided.books,
-        read_hashes=dict(compare.source_hashes(read.sources).rows()),
         generations={key: generation + 1 for key, generation in look.generations.items()},
         numbers=context.numbers or {},
         standing=context.standing,
@@ -254,7 +253,7 @@ def _keep(
 
 
 def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) -> pl.DataFrame:
-    """user_key, generation, read_hash, written_hash of everybody who is to be written."""
+    """user_key, generation, written_hash of everybody who is to be written."""
     movers = [key for key in kept.users if key not in decided.held]
     rows = {
         name: (
@@ -268,10 +267,9 @@ def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) ->
         {
             "user_key": movers,
             "generation": [kept.generations[key] for key in movers],
-            "read_hash": [kept.read_hashes.get(key, "") for key in movers],
             "written_hash": [written.get(key, "") for key in movers],
         },
-        schema={"user_key": pl.String, "generation": pl.Int64, "read_hash": pl.String, "written_hash": pl.String},
+        schema={"user_key": pl.String, "generation": pl.Int64, "written_hash": pl.String},
     )
 
 

@@ -49,7 +49,6 @@ class KeptBatch:
     before: dict[str, pl.DataFrame]
     findings: pl.DataFrame
     books: dict[str, Book]
-    read_hashes: dict[str, str]
     generations: dict[str, int]
     numbers: dict[str, pl.DataFrame] = field(default_factory=dict)
     standing: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -70,7 +69,6 @@ class KeptBatch:
             "kinds": {name: dict(rows.kinds) for name, rows in self.sources.items() if rows.kinds},
             "overrides": [asdict(one) for one in self.overrides],
             "books": {name: asdict(book) for name, book in self.books.items()},
-            "read_hashes": self.read_hashes,
             "generations": self.generations,
             "columns": self.columns,
             "groups": self.groups,
@@ -114,7 +112,6 @@ class KeptBatch:
             findings=frames["findings"],
             cleaned=frames.get("cleaned", pl.DataFrame(schema=CLEANED)),
             books={name: Book(**book) for name, book in manifest["books"].items()},
-            read_hashes=manifest["read_hashes"],
             generations=manifest["generations"],
             columns=manifest["columns"],
             groups=manifest.get("groups", {}),
@@ -239,7 +236,6 @@ def together(batches: Sequence[KeptBatch]) -> KeptBatch:
         findings=stacked["findings"],
         cleaned=stacked["cleaned"],
         books={name: sum((one.books[name] for one in batches), Book()) for name in first.books},
-        read_hashes={user: hash_ for one in batches for user, hash_ in one.read_hashes.items()},
         generations={user: number for one in batches for user, number in one.generations.items()},
         groups={user: leader for one in batches for user, leader in one.groups.items()},
         numbers=_under(stacked, "numbers"),

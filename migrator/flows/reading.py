@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -126,9 +126,8 @@ def require_unchanged(
     parts: Parts,
     set_: MappingSet,
     context: Context,
-    hashes: Mapping[str, str],
+    before: Read,
     user_keys: Sequence[str],
-    asked: Sequence[Asked],
     mark: str,
 ) -> None:
     """
@@ -140,11 +139,10 @@ def require_unchanged(
     if parts.legacy.mark() == mark:
         return
     with parts.legacy.reading() as reader:
-        if reader.unchanged(asked, mark):
+        if reader.unchanged(before.asked, mark):
             return
     now = read(parts, set_, user_keys, context)
-    found = dict(compare.source_hashes(now.sources).iter_rows())
-    changed = [key for key in user_keys if key in now.gone or found.get(key, "") != hashes.get(key, "")]
+    changed = now.gone | compare.changed_users(before.sources, now.sources)
     if changed:
         raise Transient(f"{len(changed)} users changed in legacy while they were moved; the batch is read again")
 

@@ -335,9 +335,7 @@ def _take_out(parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, ke
         now = compare.user_hashes(_rows_taken_out(writer, set_, tables, kept, mine))
         judged = ledger.join(now, on="user_key", how="left")
         _require(keys, judged.filter(pl.col("written_hash") == pl.col("hash").fill_null(""))["user_key"])
-        next_ = ledger.select(
-            "user_key", pl.col("generation") + 1, "read_hash", pl.lit("").alias("written_hash")
-        )  # fmt: skip
+        next_ = ledger.select("user_key", pl.col("generation") + 1, pl.lit("").alias("written_hash"))
         _require(keys, writer.take(claim, next_))
         for name, rows in mine.items():
             table = tables[set_.mappings[name].target.table]
@@ -425,10 +423,9 @@ def _restore_in(
             {
                 "user_key": able,
                 "generation": [int(ledger[key]["generation"]) + 1 for key in able],
-                "read_hash": [ledger[key]["read_hash"] for key in able],
                 "written_hash": ["" for _ in able],
             },
-            schema={"user_key": pl.String, "generation": pl.Int64, "read_hash": pl.String, "written_hash": pl.String},
+            schema={"user_key": pl.String, "generation": pl.Int64, "written_hash": pl.String},
         ),
     )
     able = [key for key in able if key in taken]

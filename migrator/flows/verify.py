@@ -313,10 +313,10 @@ def _drift(parts: Parts, set_: MappingSet, kept: KeptBatch, result: Verified) ->
     now = reading.read(parts, set_, keys, Context(kept.plan_id, kept.as_of))
     if not now.gone and _same_rows(now.sources, kept.sources):
         return
-    hashes = dict(compare.source_hashes(now.sources).iter_rows())
+    changed = compare.changed_users(kept.sources, now.sources)
     for key in keys:
         gone = key in now.gone
-        if gone or hashes.get(key, "") != kept.read_hashes.get(key, ""):
+        if gone or key in changed:
             result.drift_count += 1
             if len(result.drift) < SHOWN:
                 result.drift.append({"user": key, "kind": "vanished" if gone else "legacy changed"})

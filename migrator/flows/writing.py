@@ -109,7 +109,7 @@ def write(
     Write the rows of all users that can be taken, compare every value, commit.
 
     Args:
-        users: user_key, generation, read_hash, written_hash of everybody who is to be written.
+        users: user_key, generation, written_hash of everybody who is to be written.
         before: the before-images as the snapshot has them.
         left: per mapping the values that stay as they are there (`Mapped.left`).
         last_look: called when all is written and compared; what it raises undoes it.

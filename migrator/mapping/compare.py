@@ -208,6 +208,12 @@ def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
     return _hashed(told)
 
 
+def changed_users(before: Mapping[str, SourceRows], now: Mapping[str, SourceRows]) -> frozenset[str]:
+    """Users whose source rows, as they were read and shaped, are not the same at two times."""
+    told, found = (dict(source_hashes(sources).iter_rows()) for sources in (before, now))
+    return frozenset(user for user in told.keys() | found.keys() if told.get(user) != found.get(user))
+
+
 def _counted(said: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Canonical numbers and times as the integers in which they are held: nothing prints faster. JSON in one form."""
     return _changed(said, lambda series: _as_held(series, table.columns[series.name]))

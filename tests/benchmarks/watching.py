@@ -10,7 +10,7 @@ from typing import Self
 
 import psutil
 
-INTERVAL = 0.1
+INTERVAL = 0.3  # seconds; to look more often takes a twentieth of what is measured
 WORKER = "billiard.spawn"  # in the command line of a process that moves batches
 
 

@@ -16,7 +16,7 @@ MOVE = Claim(batch=1, fence=1, op="move", set_hash="h")
 
 
 def users(*keys: str, generation: int = 1, written: str | None = "w") -> pl.DataFrame:
-    rows = {"user_key": list(keys), "generation": generation, "read_hash": "r", "written_hash": written}
+    rows = {"user_key": list(keys), "generation": generation, "written_hash": written}
     return pl.DataFrame(rows, schema_overrides={"written_hash": pl.String})
 
 
@@ -298,8 +298,8 @@ def test_a_user_is_taken_only_by_a_newer_generation(opened: Opened) -> None:
     with database.reading() as reader:
         ledger = reader.ledger(["1", odd, "nobody"]).sort("user_key")
     assert ledger.rows() == [
-        ("1", 2, "rollback", 2, 1, "h2", "r", None),
-        (odd, 1, "move", 1, 1, "h", "r", "w"),
+        ("1", 2, "rollback", 2, 1, "h2", None),
+        (odd, 1, "move", 1, 1, "h", "w"),
     ]
 
 
