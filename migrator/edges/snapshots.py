@@ -74,7 +74,7 @@ class Snapshots:
 
         Args:
             manifest: JSON; no personal values.
-            frames: By names such as `source/accounts`, `before/orders`, `keys/orders`.
+            frames: By names such as `source/accounts`, `before/orders`, `rows/orders`.
 
         Returns:
             The path below the root.

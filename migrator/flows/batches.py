@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
 from migrator.errors import Aborted, DatabaseRefused, Fenced, InDoubt, MigratorError, Transient, Unreachable
-from migrator.flows import heartbeat, outlook, reading, recording, standing, writing
+from migrator.flows import heartbeat, outlook, reading, recording, writing
 from migrator.flows.kept import KeptBatch
 from migrator.flows.parts import Parts
 from migrator.logs import where
-from migrator.mapping import cleaning, compare
+from migrator.mapping import cleaning
 from migrator.mapping.model import MappingSet
 from migrator.mapping.outcome import Context, Mapped
 from migrator.rollout import states
@@ -172,9 +172,8 @@ def _attempt(parts: Parts, work: Work, pulse: heartbeat.Pulse) -> None:
         raise Aborted(seen.mapped.abort)
     kept = _keep(parts, work, set_, read, seen.context, decided, look, there)
     pulse.progress()
-    hashed = _hashes(parts, set_, kept, decided)
     taken = writing.write(
-        parts, set_, claim_, dict(decided.rows), hashed, kept.before, kept.left, pulse,
+        parts, set_, claim_, kept.rows, _movers(kept), kept.before, kept.left, pulse,
         last_look=lambda: reading.require_unchanged(parts, set_, context, read, there, mark),
     )  # fmt: skip
     recording.record(parts, work.batch, work.wave, work.plan, kept, taken, read.gone)
@@ -220,9 +219,7 @@ def _keep(
     there: Sequence[str],
 ) -> KeptBatch:
     """Make the snapshot durable; nothing was written yet."""
-    tables = parts.target_schema.tables
-    keys = writing.keys_of(set_, tables, decided)
-    before = writing.before_images(set_, tables, keys, look)
+    before = writing.before_images(set_, parts.target_schema.tables, decided.rows, look)
     kept = KeptBatch(
         plan_id=context.plan_id,
         as_of=context.as_of,
@@ -233,8 +230,7 @@ def _keep(
         sources=read.sources,
         references=context.references,
         overrides=context.overrides,
-        keys=keys,
-        columns={name: rows.columns[2:] for name, rows in decided.rows.items()},
+        rows=dict(decided.rows),
         before=before,
         findings=decided.findings,
         books=decided.books,
@@ -252,32 +248,13 @@ def _keep(
     return kept
 
 
-def _hashes(parts: Parts, set_: MappingSet, kept: KeptBatch, decided: Mapped) -> pl.DataFrame:
-    """user_key, generation, written_hash of everybody who is to be written."""
-    movers = [key for key in kept.users if key not in decided.held]
-    rows = {
-        name: (
-            standing.blanked(one, kept.left.get(name)),
-            set_.mappings[name].target.table,
-        )
-        for name, one in decided.rows.items()
-    }
-    written = written_hashes(parts, rows)
+def _movers(kept: KeptBatch) -> pl.DataFrame:
+    """user_key, generation of everybody who is to be written."""
+    movers = [key for key in kept.users if key not in set(kept.held)]
     return pl.DataFrame(
-        {
-            "user_key": movers,
-            "generation": [kept.generations[key] for key in movers],
-            "written_hash": [written.get(key, "") for key in movers],
-        },
-        schema={"user_key": pl.String, "generation": pl.Int64, "written_hash": pl.String},
+        {"user_key": movers, "generation": [kept.generations[key] for key in movers]},
+        schema={"user_key": pl.String, "generation": pl.Int64},
     )
-
-
-def written_hashes(parts: Parts, rows: dict[str, tuple[pl.DataFrame, str]]) -> dict[str, str]:
-    """Per user one hash over all rows, of all mappings: what rollback compares before it dares."""
-    tables = parts.target_schema.tables
-    framed = {name: (frame, tables[table]) for name, (frame, table) in rows.items()}
-    return dict(compare.user_hashes(framed).rows())
 
 
 def _forget_attempts(parts: Parts, work: Work) -> None:

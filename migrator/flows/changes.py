@@ -36,7 +36,7 @@ class Changes:
 def of(parts: Parts, set_: MappingSet, rows: Mapped, look: writing.Look) -> dict[str, Changes]:
     """Hold the rows to be written against the rows that stand under their keys now."""
     tables = parts.target_schema.tables
-    images = writing.before_images(set_, tables, writing.keys_of(set_, tables, rows), look)
+    images = writing.before_images(set_, tables, rows.rows, look)
     found = {}
     for name, frame in rows.rows.items():
         table = tables[set_.mappings[name].target.table]

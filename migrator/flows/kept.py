@@ -29,7 +29,7 @@ class KeptBatch:
     """
     One batch as it was when its snapshot was made.
 
-    `keys`: per mapping `__user`, `__key` and the target key of every row to be written.
+    `rows`: per mapping `__user`, `__key` and all columns of every row to be written, as they were written.
     `before`: per table all columns of the rows that were there before under one of these keys.
     `numbers`, `standing`: per mapping the ids that come from the target (see `Context`). `left`: per mapping the values
     of rows that were there which are not ours (see `Mapped`).
@@ -44,8 +44,7 @@ class KeptBatch:
     sources: dict[str, SourceRows]
     references: dict[str, pl.DataFrame]
     overrides: tuple[Override, ...]
-    keys: dict[str, pl.DataFrame]
-    columns: dict[str, list[str]]  # per mapping, the target columns that were written
+    rows: dict[str, pl.DataFrame]
     before: dict[str, pl.DataFrame]
     findings: pl.DataFrame
     books: dict[str, Book]
@@ -70,7 +69,6 @@ class KeptBatch:
             "overrides": [asdict(one) for one in self.overrides],
             "books": {name: asdict(book) for name, book in self.books.items()},
             "generations": self.generations,
-            "columns": self.columns,
             "groups": self.groups,
         }
 
@@ -79,7 +77,7 @@ class KeptBatch:
         parts = {f"source/{name}": rows.frame for name, rows in self.sources.items()}
         parts |= {f"shaped/{name}": rows.findings for name, rows in self.sources.items()}
         parts |= {f"reference/{name}": frame for name, frame in self.references.items()}
-        parts |= {f"keys/{name}": frame for name, frame in self.keys.items()}
+        parts |= {f"rows/{name}": frame for name, frame in self.rows.items()}
         parts |= {f"before/{name}": frame for name, frame in self.before.items()}
         parts |= {f"numbers/{name}": frame for name, frame in self.numbers.items()}
         parts |= {f"standing/{name}": frame for name, frame in self.standing.items()}
@@ -107,13 +105,12 @@ class KeptBatch:
             },
             references=_under(frames, "reference"),
             overrides=tuple(Override(**one) for one in manifest["overrides"]),
-            keys=_under(frames, "keys"),
+            rows=_under(frames, "rows"),
             before=_under(frames, "before"),
             findings=frames["findings"],
             cleaned=frames.get("cleaned", pl.DataFrame(schema=CLEANED)),
             books={name: Book(**book) for name, book in manifest["books"].items()},
             generations=manifest["generations"],
-            columns=manifest["columns"],
             groups=manifest.get("groups", {}),
             numbers=_under(frames, "numbers"),
             standing=_under(frames, "standing"),
@@ -131,7 +128,7 @@ class KeptBatch:
             self,
             users=tuple(users),
             sources={name: replace(rows, frame=rows.frame.filter(mine)) for name, rows in self.sources.items()},
-            keys={name: frame.filter(mine) for name, frame in self.keys.items()},
+            rows={name: frame.filter(mine) for name, frame in self.rows.items()},
             numbers={name: frame.filter(mine) for name, frame in self.numbers.items()},
             standing={name: frame.filter(mine) for name, frame in self.standing.items()},
             left={name: frame.filter(mine) for name, frame in self.left.items()},
@@ -152,7 +149,7 @@ class KeptBatch:
             groups=self.groups,
         )
         mapped = compile.apply(set_, parts.target_schema, self.sources, context)
-        return {name: rows_of(mapped, name, keys) for name, keys in self.keys.items()}
+        return {name: rows_of(mapped, name, rows) for name, rows in self.rows.items()}
 
 
 def ref_of(parts: Parts, plan_id: int, batch_id: int, fence: int) -> Ref:
@@ -189,7 +186,7 @@ def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
         return False
     if _skipped_what_was_there(one, set_) or _skipped_what_was_there(other, set_):
         return False
-    same = (one.plan_id, one.as_of, one.columns) == (other.plan_id, other.as_of, other.columns)
+    same = (one.plan_id, one.as_of) == (other.plan_id, other.as_of)
     same = same and all(one.sources[name].kinds == other.sources[name].kinds for name in one.sources)
     frames, others = one.frames(), other.frames()
     return (
@@ -231,7 +228,7 @@ def together(batches: Sequence[KeptBatch]) -> KeptBatch:
             for name in first.sources
         },
         overrides=tuple(override for one in batches for override in one.overrides),
-        keys=_under(stacked, "keys"),
+        rows=_under(stacked, "rows"),
         before=_under(stacked, "before"),
         findings=stacked["findings"],
         cleaned=stacked["cleaned"],

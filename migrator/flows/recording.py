@@ -46,7 +46,7 @@ def record(
     """The batch is done; False when its lease was lost (whoever has it now finds all of it in the ledger)."""
     cut_over = plan.settings["cutover"] == "immediate"
     after, home = (User.LIVE, "target") if cut_over else (User.MOVED, "legacy")
-    rows = sum(frame.height for frame in kept.keys.values())
+    rows = sum(frame.height for frame in kept.rows.values())
     with parts.control.write() as db:
         now = parts.now()
         if not batches.finish(db, batch, rows, processes.memory()):

@@ -1,7 +1,7 @@
 """
 Put users back: the target exactly as it was before they came, or not at all.
 
-Three fingerprints decide: B, the before-images of the snapshot; A, the hash of what we wrote, in the ledger; N, the
+Three fingerprints decide: B, the before-images of the snapshot; A, the rows as we wrote them, in the snapshot; N, the
 target now. N = A: restore B. N differs: the new system has written since, the user is refused and stays. Compared under
 the row locks of the transaction that restores, which itself goes through fence and ledger: cut off, it is done again.
 """
@@ -332,11 +332,9 @@ def _take_out(parts: Parts, set_: MappingSet, kept: KeptBatch, batch_id: int, ke
         writer.fence(claim)
         ledger = writer.ledger(keys).filter(pl.col("op") == "move")
         _require(keys, ledger["user_key"])
-        now = compare.user_hashes(_rows_taken_out(writer, set_, tables, kept, mine))
-        judged = ledger.join(now, on="user_key", how="left")
-        _require(keys, judged.filter(pl.col("written_hash") == pl.col("hash").fill_null(""))["user_key"])
-        next_ = ledger.select("user_key", pl.col("generation") + 1, pl.lit("").alias("written_hash"))
-        _require(keys, writer.take(claim, next_))
+        taken = _rows_taken_out(writer, set_, tables, kept, mine)
+        _require(keys, set(keys) - compare.changed_rows(_written(kept, set_, tables, mine), taken))
+        _require(keys, writer.take(claim, ledger.select("user_key", pl.col("generation") + 1)))
         for name, rows in mine.items():
             table = tables[set_.mappings[name].target.table]
             if writer.rows(table.name, rows.select(table.key)).height:
@@ -364,7 +362,7 @@ def _rows_taken_out(
             rows = writer.take_out(table, mine[name].select(tables[table].key))
             if rows.height != mine[name].height:
                 raise Mismatch(f"rows of {table} that were to be removed are not there")
-            written = [column for column in rows.columns if column in kept.columns[name]]
+            written = [column for column in rows.columns if column in mine[name].columns]
             taken[name] = (_owned(rows.select(written), mine[name], tables[table]), tables[table])
         del left[table]
     return taken
@@ -423,9 +421,8 @@ def _restore_in(
             {
                 "user_key": able,
                 "generation": [int(ledger[key]["generation"]) + 1 for key in able],
-                "written_hash": ["" for _ in able],
             },
-            schema={"user_key": pl.String, "generation": pl.Int64, "written_hash": pl.String},
+            schema={"user_key": pl.String, "generation": pl.Int64},
         ),
     )
     able = [key for key in able if key in taken]
@@ -439,13 +436,14 @@ def _judge(
     """Who may go back (N = A), and why the others may not; *look* reads rows, under a lock where we mean it."""
     tables = parts.target_schema.tables
     ledger = {row["user_key"]: row for row in reader.ledger(keys).iter_rows(named=True)}
-    now = _hashes_now(look, set_, tables, kept, keys)
+    mine = _mine(kept, keys)
+    changed = compare.changed_rows(_written(kept, set_, tables, mine), _now(look, set_, tables, kept, mine))
     able, refused = [], {}
     for key in keys:
         written = ledger.get(key)
         if written is None or written["op"] != "move":
             refused[key] = "the ledger in the target does not say that we wrote this user"
-        elif written["written_hash"] != now.get(key, ""):
+        elif key in changed:
             refused[key] = "rows were changed in the target since the move"
         else:
             able.append(key)
@@ -465,21 +463,30 @@ def _together(kept: KeptBatch, able: Sequence[str], refused: Mapping[str, str]) 
 
 
 def _mine(kept: KeptBatch, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
-    return {name: frame.filter(pl.col("__user").is_in(keys)) for name, frame in kept.keys.items()}
+    return {name: frame.filter(pl.col("__user").is_in(keys)) for name, frame in kept.rows.items()}
 
 
-def _hashes_now(
-    look: Look, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, keys: Sequence[str]
-) -> dict[str, str]:
-    """The hash of what stands under each user's keys now, over the columns we wrote."""
-    rows = {}
-    for name, mine in _mine(kept, keys).items():
-        document = set_.mappings[name]
-        table = tables[document.target.table]
-        there = look(table.name, mine.select(table.key))
-        written = [column for column in there.columns if column in kept.columns[name]]
-        rows[name] = (standing.blanked(_owned(there.select(written), mine, table), kept.left.get(name)), table)
-    return dict(compare.user_hashes(rows).iter_rows())
+def _written(
+    kept: KeptBatch, set_: MappingSet, tables: Mapping[str, Table], mine: Mapping[str, pl.DataFrame]
+) -> dict[str, tuple[pl.DataFrame, Table]]:
+    """What we wrote, without what was left to the target."""
+    return {
+        name: (standing.blanked(rows, kept.left.get(name)), tables[set_.mappings[name].target.table])
+        for name, rows in mine.items()
+    }
+
+
+def _now(
+    look: Look, set_: MappingSet, tables: Mapping[str, Table], kept: KeptBatch, mine: Mapping[str, pl.DataFrame]
+) -> dict[str, tuple[pl.DataFrame, Table]]:
+    """What stands under the same keys now, in the columns we wrote."""
+    found = {}
+    for name, rows in mine.items():
+        table = tables[set_.mappings[name].target.table]
+        there = look(table.name, rows.select(table.key))
+        written = [column for column in there.columns if column in rows.columns]
+        found[name] = (standing.blanked(_owned(there.select(written), rows, table), kept.left.get(name)), table)
+    return found
 
 
 def _owned(rows: pl.DataFrame, keys: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -543,7 +550,7 @@ def _restore_values(writer: Writer, kept: KeptBatch, name: str, mine: pl.DataFra
         raise Mismatch(f"rows of {table.name} that were to be removed are there, or others are not")
     if not there.height:
         return
-    ours = [column for column in kept.columns[name] if column not in table.key]
+    ours = [column for column in kept.rows[name].columns[2:] if column not in table.key]
     for columns, part in standing.as_before(there, ours, kept.left.get(name), kept.before[table.name], now, table):
         writer.write(table.name, part, table.key)
         back = compare.canonical(writer.rows(table.name, part.select(table.key)), table).select(columns)

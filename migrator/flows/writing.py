@@ -66,19 +66,11 @@ def _met(found: Mapping[conflicts.Meeting, pl.DataFrame], table: Table) -> list[
     return pl.concat(keys).unique().to_list() if keys else []
 
 
-def keys_of(set_: MappingSet, tables: Mapping[str, Table], mapped: Mapped) -> dict[str, pl.DataFrame]:
-    """Per mapping whose rows are where: `__user`, `__key` and the primary key in the target."""
-    return {
-        name: rows.select("__user", "__key", *tables[set_.mappings[name].target.table].key)
-        for name, rows in mapped.rows.items()
-    }
-
-
 def before_images(
-    set_: MappingSet, tables: Mapping[str, Table], keys: Mapping[str, pl.DataFrame], seen: Look
+    set_: MappingSet, tables: Mapping[str, Table], rows: Mapping[str, pl.DataFrame], seen: Look
 ) -> dict[str, pl.DataFrame]:
-    """Per table the rows that stand under our keys, all columns, as `look` saw them."""
-    whose = TableRows(set_, tables, keys)
+    """Per table the rows that stand under the keys of our *rows*, all columns, as `look` saw them."""
+    whose = TableRows(set_, tables, rows)
     images = {}
     for table in whose.order:
         key = tables[table].key
@@ -109,7 +101,7 @@ def write(
     Write the rows of all users that can be taken, compare every value, commit.
 
     Args:
-        users: user_key, generation, written_hash of everybody who is to be written.
+        users: user_key, generation of everybody who is to be written.
         before: the before-images as the snapshot has them.
         left: per mapping the values that stay as they are there (`Mapped.left`).
         last_look: called when all is written and compared; what it raises undoes it.

@@ -194,6 +194,32 @@ def user_hashes(rows: Mapping[str, tuple[pl.DataFrame, Table]]) -> pl.DataFrame:
     return _hashed(told)
 
 
+def changed_rows(
+    before: Mapping[str, tuple[pl.DataFrame, Table]], now: Mapping[str, tuple[pl.DataFrame, Table]]
+) -> frozenset[str]:
+    """
+    Users of whose target rows one is not what it was, or is there at one time only.
+
+    Args:
+        before, now: Under the same names, rows with `__user` and their table.
+    """
+    changed = frozenset[str]()
+    for name, (_, table) in before.items():
+        then, found = (canonical(_of_table(*at[name]), table) for at in (before, now))
+        if not _agree(then, found, table.key, table):
+            changed |= _unlike_users(*(user_hashes({name: at[name]}) for at in (before, now)))
+    return changed
+
+
+def _of_table(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    return rows[sorted(name for name in rows.columns if name in table.columns and not table.columns[name].generated)]
+
+
+def _unlike_users(one: pl.DataFrame, other: pl.DataFrame) -> frozenset[str]:
+    told, found = (dict(hashes.iter_rows()) for hashes in (one, other))
+    return frozenset(user for user in told.keys() | found.keys() if told.get(user) != found.get(user))
+
+
 def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
     """
     Hash all source rows of each user, as they were read and shaped.
@@ -210,8 +236,7 @@ def source_hashes(sources: Mapping[str, SourceRows]) -> pl.DataFrame:
 
 def changed_users(before: Mapping[str, SourceRows], now: Mapping[str, SourceRows]) -> frozenset[str]:
     """Users whose source rows, as they were read and shaped, are not the same at two times."""
-    told, found = (dict(source_hashes(sources).iter_rows()) for sources in (before, now))
-    return frozenset(user for user in told.keys() | found.keys() if told.get(user) != found.get(user))
+    return _unlike_users(source_hashes(before), source_hashes(now))
 
 
 def _counted(said: pl.DataFrame, table: Table) -> pl.DataFrame:

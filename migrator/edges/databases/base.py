@@ -88,7 +88,7 @@ class Reader(LegacyReader, Protocol):
         """
 
     def ledger(self, users: Sequence[str]) -> pl.DataFrame:
-        """user_key, generation, op, batch, fence, set_hash, written_hash of those in the ledger."""
+        """user_key, generation, op, batch, fence, set_hash of those in the ledger."""
 
     def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
         """`key` and `id` of those source keys of *mapping* that have a number in `migrator_ids`."""
@@ -107,7 +107,7 @@ class Writer(Reader, Protocol):
         """
         Take users in the ledger; those whom a newer generation has touched are left out.
 
-        Args: users: user_key, generation, written_hash (text).
+        Args: users: user_key (text), generation.
         Returns: the keys taken.
         """
 

@@ -70,7 +70,6 @@ def own_tables(schema: str | None) -> OwnTables:
         sa.Column("batch", sa.BigInteger, nullable=False),
         sa.Column("fence", sa.BigInteger, nullable=False),
         sa.Column("set_hash", sa.Text, nullable=False),
-        sa.Column("written_hash", sa.Text),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=now),
         **_MYSQL,
     )
@@ -111,7 +110,6 @@ LEDGER_COLUMNS: dict[str, Column] = {
         "batch": Kind.INTEGER,
         "fence": Kind.INTEGER,
         "set_hash": Kind.TEXT,
-        "written_hash": Kind.TEXT,
     }.items()
 }
 IDS_COLUMNS: dict[str, Column] = {"key": Column("key", Kind.TEXT), "id": Column("id", Kind.INTEGER)}

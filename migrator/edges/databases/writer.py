@@ -18,7 +18,7 @@ from migrator.errors import Fenced, MigratorError, Mismatch
 from migrator.mapping.schema import Table
 
 #: What a user is taken with, the key first; the rest of the ledger is the claim's.
-TAKEN = ("user_key", "generation", "written_hash")
+TAKEN = ("user_key", "generation")
 Numbers: TypeAlias = Sequence[int]
 
 

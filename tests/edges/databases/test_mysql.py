@@ -339,7 +339,7 @@ def test_users_whose_keys_only_a_collation_takes_for_one_are_three(opened: Opene
     keys = ["a", "A", "a ", "ä", "🐘" * 384]
 
     with database.writing() as writer:
-        users = pl.DataFrame({"user_key": keys, "generation": [1] * 5, "written_hash": ["w"] * 5})
+        users = pl.DataFrame({"user_key": keys, "generation": [1] * 5})
         taken = writer.take(Claim(1, 1, "move", "h"), users)
 
     assert taken == set(keys)
@@ -350,7 +350,7 @@ def test_users_whose_keys_only_a_collation_takes_for_one_are_three(opened: Opene
 def test_a_user_key_that_is_too_long_is_refused_and_not_cut(opened: Opened) -> None:
     database = opened.target()
     database.prepare()
-    user = pl.DataFrame({"user_key": ["x" * 2000], "generation": [1], "written_hash": ["w"]})
+    user = pl.DataFrame({"user_key": ["x" * 2000], "generation": [1]})
 
     with pytest.raises(DatabaseRefused, match="length user_key"), database.writing() as writer:
         writer.take(Claim(1, 1, "move", "h"), user)

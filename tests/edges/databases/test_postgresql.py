@@ -93,7 +93,7 @@ def test_only_the_named_schema_is_read_and_written(opened: Opened) -> None:
 
     with database.writing() as writer:
         writer.fence(claim)
-        writer.take(claim, pl.DataFrame({"user_key": ["7"], "generation": [1], "written_hash": ["w"]}))
+        writer.take(claim, pl.DataFrame({"user_key": ["7"], "generation": [1]}))
         writer.write("people", people, ["id"])
         by_enum = writer.select(Query("people", ("id",), among=Among("feeling", pl.Series(["it's bad", "so so"]))))
         found = writer.rows("people", pl.DataFrame({"id": ["7"], "code": ["DE"]}))

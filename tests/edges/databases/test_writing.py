@@ -15,9 +15,8 @@ from tests.edges.databases.places import Opened
 MOVE = Claim(batch=1, fence=1, op="move", set_hash="h")
 
 
-def users(*keys: str, generation: int = 1, written: str | None = "w") -> pl.DataFrame:
-    rows = {"user_key": list(keys), "generation": generation, "written_hash": written}
-    return pl.DataFrame(rows, schema_overrides={"written_hash": pl.String})
+def users(*keys: str, generation: int = 1) -> pl.DataFrame:
+    return pl.DataFrame({"user_key": list(keys), "generation": generation})
 
 
 def test_every_kind_of_value_arrives_as_it_was_meant(opened: Opened) -> None:
@@ -290,7 +289,7 @@ def test_a_user_is_taken_only_by_a_newer_generation(opened: Opened) -> None:
         first = writer.take(MOVE, users("1", odd, ""))
         again = writer.take(MOVE, users("1", odd))
     with database.writing() as writer:
-        undone = writer.take(Claim(2, 1, "rollback", "h2"), users("1", "new", generation=2, written=None))
+        undone = writer.take(Claim(2, 1, "rollback", "h2"), users("1", "new", generation=2))
     with database.writing() as writer:
         zombie = writer.take(Claim(1, 9, "move", "h"), users("1", "new", generation=1))
 
@@ -298,8 +297,8 @@ def test_a_user_is_taken_only_by_a_newer_generation(opened: Opened) -> None:
     with database.reading() as reader:
         ledger = reader.ledger(["1", odd, "nobody"]).sort("user_key")
     assert ledger.rows() == [
-        ("1", 2, "rollback", 2, 1, "h2", None),
-        (odd, 1, "move", 1, 1, "h", "w"),
+        ("1", 2, "rollback", 2, 1, "h2"),
+        (odd, 1, "move", 1, 1, "h"),
     ]
 
 
