@@ -134,6 +134,11 @@ class KeptBatch:
             left={name: frame.filter(mine) for name, frame in self.left.items()},
         )
 
+    def is_whole(self, mapping: str) -> bool:
+        """Whether every row that was read was written or folded: only then sums can be compared."""
+        book = self.books.get(mapping)
+        return book is not None and not (book.skipped or book.review or book.expanded)
+
     def meant(self, parts: Parts, set_: MappingSet) -> dict[str, pl.DataFrame]:
         """
         Map the kept source rows again: per mapping exactly the rows that were written, under the mapping of that time.
@@ -187,6 +192,8 @@ def alike(one: KeptBatch, other: KeptBatch, set_: MappingSet) -> bool:
     if _skipped_what_was_there(one, set_) or _skipped_what_was_there(other, set_):
         return False
     same = (one.plan_id, one.as_of) == (other.plan_id, other.as_of)
+    # what is not whole in one must not keep the sums of others from being compared
+    same = same and all(one.is_whole(name) == other.is_whole(name) for name in one.books.keys() | other.books.keys())
     same = same and all(one.sources[name].kinds == other.sources[name].kinds for name in one.sources)
     frames, others = one.frames(), other.frames()
     return (

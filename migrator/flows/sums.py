@@ -35,7 +35,7 @@ def find(
         if not users or root is None or column is None or not document.sums or name not in meant:
             continue
         table = tables[document.target.table]
-        if _somebody_elses_too(set_, document) or not _whole(kept, name):
+        if _somebody_elses_too(set_, document) or not kept.is_whole(name):
             continue
         new = _of_new_accounts(root, users, meant[root.name], kept, tables[root.target.table])
         there = _in_target(reader, table, column, meant[root.name], tables[root.target.table], document)
@@ -57,12 +57,6 @@ def _of_new_accounts(
 def _somebody_elses_too(set_: MappingSet, document: Document) -> bool:
     """Another mapping writes the same table: its sums are not this mapping's."""
     return sum(other.target.table == document.target.table for other in set_.mappings.values()) > 1
-
-
-def _whole(kept: KeptBatch, name: str) -> bool:
-    """Sums are only comparable where every row read was written or folded."""
-    book = kept.books.get(name)
-    return book is not None and not (book.skipped or book.review or book.expanded)
 
 
 def _in_target(

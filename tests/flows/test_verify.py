@@ -35,6 +35,20 @@ def test_nothing_is_found_where_nothing_was_changed(moved: Bakery) -> None:
     assert found.sums == {"orders.total": 12}
 
 
+def test_a_row_that_was_skipped_keeps_only_the_sums_of_its_own_batch_from_being_compared(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=30)
+    orders = bakery.folder / "mappings" / "orders.yaml"
+    at = "placed_at: {from: bought_at"
+    orders.write_text(orders.read_text(encoding="utf-8").replace(at, f"{at}, on_error: skip"), encoding="utf-8")
+    with bakery.legacy() as db:
+        db.execute("update purchase set bought_at = 'never' where id = 302")
+    bakery.plan(batch_users=10)
+    waves.start(bakery.parts, "whole")
+    bakery.run()
+
+    assert checked(bakery).sums == {"orders.total": 20}
+
+
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
