@@ -250,7 +250,8 @@ def _keep(
 
 def _movers(kept: KeptBatch) -> pl.DataFrame:
     """user_key, generation of everybody who is to be written."""
-    movers = [key for key in kept.users if key not in set(kept.held)]
+    held = frozenset(kept.held)
+    movers = [key for key in kept.users if key not in held]
     return pl.DataFrame(
         {"user_key": movers, "generation": [kept.generations[key] for key in movers]},
         schema={"user_key": pl.String, "generation": pl.Int64},
