@@ -11,14 +11,14 @@ from typing import Any, TypeAlias
 import polars as pl
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql import ClauseElement, ColumnElement
 
 from migrator.edges.databases import frames, postgresql_changes, postgresql_printing
 from migrator.edges.databases.base import Asked
 from migrator.edges.databases.own import LEDGER_COLUMNS
 from migrator.edges.databases.postgresql_statements import CopyOut, Named, setting
 from migrator.edges.databases.reader import Keyed, SqlReader, in_order
-from migrator.edges.databases.statements import Statement, known_table, relation
+from migrator.edges.databases.statements import Selecting, Statement, known_table, relation
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Column, Kind, Schema, Table
 
@@ -113,10 +113,8 @@ class PostgresqlReader(SqlReader):
 
     def _since(self, query: Query) -> Shape:
         selecting = self._selecting(query)
-        counting = postgresql_changes.counting(query, selecting)
-        compiled = counting.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
-        asked = selecting.find(query.among.column)[1] if query.among else None
-        return Shape(str(compiled), "", dict(compiled.params), {}, asked)
+        compiled = self._compile(postgresql_changes.counting(query, selecting))
+        return Shape(str(compiled), "", dict(compiled.params), {}, _held_against(query, selecting))
 
     def number(self, value: Decimal) -> ColumnElement[Any]:
         """Bind it as numeric."""
@@ -124,8 +122,7 @@ class PostgresqlReader(SqlReader):
 
     def _selected(self, query: Query) -> Shape:
         selecting = self._selecting(query)
-        asked = selecting.find(query.among.column)[1] if query.among else None
-        return replace(self._compiled(selecting.rows(), selecting.columns), asked=asked)
+        return replace(self._compiled(selecting.rows(), selecting.columns), asked=_held_against(query, selecting))
 
     def _rows(self, name: str, keys: pl.DataFrame, *, locked: bool = False) -> pl.DataFrame:
         table = known_table(self.schema, name)
@@ -211,10 +208,12 @@ class PostgresqlReader(SqlReader):
 
     def _compiled(self, statement: Statement, columns: Mapping[str, Column]) -> Shape:
         rows = postgresql_printing.printed(statement, columns)
-        dialect, options = self._connection.dialect, {"render_postcompile": True}
-        one = postgresql_printing.as_one_text(rows, columns).compile(dialect=dialect, compile_kwargs=options)
-        each = CopyOut(postgresql_printing.with_end(rows)).compile(dialect=dialect, compile_kwargs=options)
+        one = self._compile(postgresql_printing.as_one_text(rows, columns))
+        each = self._compile(CopyOut(postgresql_printing.with_end(rows)))
         return Shape(str(one), str(each), {**each.params, **one.params}, columns)
+
+    def _compile(self, statement: ClauseElement) -> sa.Compiled:
+        return statement.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
 
     def _fetch(self, statement: Statement, columns: Mapping[str, Column]) -> pl.DataFrame:
         return self._fetched(self._compiled(statement, columns), {})
@@ -257,6 +256,11 @@ def _arrays_of(query: Query, shape: Shape) -> dict[str, str]:
     if query.among is None or shape.asked is None:
         return {}
     return {_ASKED: _array(_asked(query.among.values), shape.asked)}
+
+
+def _held_against(query: Query, selecting: Selecting) -> Column | None:
+    """Which column the keys of a query are held against, as it is declared."""
+    return selecting.find(query.among.column)[1] if query.among else None
 
 
 def _asked(values: pl.Series) -> pl.Series:
