@@ -62,6 +62,14 @@ class Refused(MigratorError):
     """The act is understood and not done: the sentence says why and what to do."""
 
 
+class NotPermitted(Refused):
+    """Whoever asks may not do this, or nobody may now: the sentence says who may, or when."""
+
+
+class NeedsApproval(Refused):
+    """A second person has to allow it first; the request is stored, and the sentence says how he does that."""
+
+
 class GateHolds(MigratorError):
     """A gate decided HOLD or STOP."""
 
@@ -96,12 +104,27 @@ class Transient(MigratorError):
     """A deadlock, a lock timeout, a serialisation failure, a full disk: the same thing may succeed later."""
 
 
+class OverBudget(Transient):
+    """Users were frozen for as long as may be, and it was not done; who served them before serves them again."""
+
+
 class Fenced(MigratorError):
     """A newer lease of this batch exists; the work of this one is not wanted any more."""
 
 
 class Mismatch(MigratorError):
     """What was read back is not what was meant; the transaction was rolled back."""
+
+
+class Erased(MigratorError):
+    """Users who were erased would be written again; nothing was written. `users` are their keys, which no message says."""
+
+    def __init__(self, users: tuple[str, ...]) -> None:
+        super().__init__(users)
+        self.users = users
+
+    def __str__(self) -> str:
+        return f"{len(self.users)} users were erased and are not written again"
 
 
 class Aborted(MigratorError):
@@ -118,3 +141,7 @@ class KeyWrong(MigratorError):
 
 class SnapshotDamaged(MigratorError):
     """A snapshot is missing, was changed, belongs to another batch, or was sealed with another key."""
+
+
+class HomeUnknown(MigratorError):
+    """Where a user is served cannot be told now: the control database does not answer, and nothing newer is known."""

@@ -16,6 +16,9 @@ from migrator.errors import SettingWrong
 
 FILE = "migrator.toml"
 SOURCE = re.compile(r"[a-z][a-z0-9_]*")  # the name of a legacy database among several
+MOST_BYTES = 1_000_000
+LONGEST = timedelta(days=36500)  # from any day to one that the calendar has
+MOST_WHOLE = 1_000_000_000  # what every database takes for a whole number
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -27,7 +30,14 @@ class DatabaseSettings:
     schema: str | None = None
 
 
-DATABASE = tuple(item.name for item in fields(DatabaseSettings))
+@dataclass(frozen=True, slots=True)
+class LegacySettings(DatabaseSettings):
+    """Legacy is only read; `write_url` is of an account that may carry back what the new system has changed."""
+
+    write_url: str | None = None
+
+
+DATABASE = tuple(item.name for item in fields(LegacySettings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +90,55 @@ class BatchSettings:
     lease: timedelta = timedelta(seconds=60)
     grace: timedelta = timedelta(seconds=60)  # the reaper is silent for so long after its own start
     ring_again: timedelta = timedelta(seconds=60)  # a batch whose message was lost
+    reap_every: timedelta = timedelta(seconds=10)  # between two looks for leases that ran out
+    leader: timedelta = timedelta(seconds=15)  # how long the one who hands out batches leads without a sign of life
+    retry_after: timedelta = timedelta(seconds=5)  # the first pause after a failed attempt; it doubles, up to a minute
     attempts: int = 5
     interruptions: int = 3
 
 
 @dataclass(frozen=True, slots=True)
+class CutoverSettings:
+    """How users are cut over: some at a time, who can write nothing meanwhile."""
+
+    budget: timedelta = timedelta(seconds=30)  # that a user is frozen at most; then he is served by legacy again
+    drain: timedelta = timedelta(seconds=6)  # that an application may act on an old answer of the Router
+    users: int = 2000  # frozen at once
+    lock: bool = False  # triggers in legacy refuse writes to users who are frozen (`migrator changes install --lock`)
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackSettings:
+    """What becomes of what the new system has changed, when users go back after it has served them."""
+
+    policy: str = "block"  # block | carry_back | merge; force is said each time, by two people
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemandSettings:
+    """Users who are asked for are moved ahead of their wave."""
+
+    per_minute: int = 60  # at most; 0: nobody
+    cut_over: bool = False  # and cut over at once, whoever asked
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSettings:
-    """Where sealed snapshots and the project's key are."""
+    """Where sealed snapshots and the file of the project's key are."""
 
     path: Path = Path(".migrator/snapshots")
+    url: str | None = None  # instead of path: s3://bucket/prefix, or another place that fsspec knows
+    options: Mapping[str, Any] = field(default_factory=dict)  # for that place: endpoint_url, profile, …; no secret
     key: Path = Path(".migrator/project.key")
-    keep: timedelta = timedelta(days=30)
+    keep: timedelta = timedelta(days=30)  # after the last user of a snapshot was settled or put back
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingSettings:
+    """What is removed by itself: snapshots whose time is over, and rows of the control database that had their day."""
+
+    every: timedelta = timedelta(hours=24)  # how often it is looked for; 0s: only by hand (`migrator store purge`)
+    keep: timedelta = timedelta(days=90)  # what notices said of people, requests and approvals that are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +161,7 @@ class GateSettings:
     max_held: float = 0.05
     alpha: float = 0.05
     stop_alpha: float = 0.01
+    snapshot_check: str = "off"  # off | before gray: some snapshots of the pilot were restored and compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +170,16 @@ class ScheduleSettings:
 
     windows: tuple[str, ...] = ()
     timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSettings:
+    """How it is found who changed in legacy after the move."""
+
+    capture: str = "scan"  # scan | updated_at | trigger
+    databases: Mapping[str, Any] = field(default_factory=dict)  # of several legacy databases those with another way
+    overlap: timedelta = timedelta(minutes=10)  # read again, as what was written may be committed late
+    scan_every: timedelta = timedelta(hours=24)  # how often all rows are read again, whatever else tells of changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +218,22 @@ class SupportSettings:
 
 @dataclass(frozen=True, slots=True)
 class SecuritySettings:
-    """Who may do what; empty = whoever can run the command."""
+    """Who may do what: operators are in the control database. And where the project's key comes from."""
 
-    operators: Mapping[str, Any] = field(default_factory=dict)
+    operators_required: bool = False  # nothing is done for anybody before there is an operator
+    token: str | None = field(default=None, repr=False)  # only in the environment: MIGRATOR_TOKEN
+    token_file: Path | None = None  # also MIGRATOR_TOKEN_FILE
+    token_lasts: timedelta = timedelta(days=90)
+    anchors: Path = Path(".migrator/journal.anchors")  # where the journal's head is written down, beside the database
+    key: str | None = None  # file:PATH | env:NAME | command:ARGV; none: the file of [snapshots] key
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How logs are written to standard error: one line per event."""
+
+    format: str = "text"  # text | json
+    level: str = "warning"  # the least that is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,29 +242,41 @@ class Settings:
 
     root: Path
     file: Path
-    legacy: DatabaseSettings = DatabaseSettings()
-    sources: Mapping[str, DatabaseSettings] = field(default_factory=dict)  # [legacy.NAME], where there are several
+    legacy: LegacySettings = LegacySettings()
+    sources: Mapping[str, LegacySettings] = field(default_factory=dict)  # [legacy.NAME], where there are several
     target: DatabaseSettings = DatabaseSettings()
     control: ControlSettings = ControlSettings()
     broker: BrokerSettings = BrokerSettings()
     mappings: MappingSettings = MappingSettings()
     plan: PlanSettings = PlanSettings()
     batches: BatchSettings = BatchSettings()
-    snapshots: SnapshotSettings = SnapshotSettings()
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    housekeeping: HousekeepingSettings = HousekeepingSettings()
+    cutover: CutoverSettings = CutoverSettings()
+    rollback: RollbackSettings = RollbackSettings()
+    on_demand: OnDemandSettings = OnDemandSettings()
     tiers: TierSettings = field(default_factory=TierSettings)
     gates: GateSettings = GateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    changes: ChangesSettings = field(default_factory=ChangesSettings)
     throttle: ThrottleSettings = field(default_factory=ThrottleSettings)
     notices: NoticeSettings = NoticeSettings()
     support: SupportSettings = SupportSettings()
     security: SecuritySettings = field(default_factory=SecuritySettings)
+    logs: LogSettings = LogSettings()
 
     @property
     def state(self) -> Path:
         """The folder for what a project keeps beside its settings."""
         return self.root / ".migrator"
 
+    @property
+    def legacies(self) -> Mapping[str, LegacySettings]:
+        """The legacy databases by name; one alone is called "legacy"."""
+        return self.sources or {"legacy": self.legacy}
 
+
+CAPTURES = ("scan", "updated_at", "trigger")
 SECTIONS: dict[str, type] = {
     name: kind for name, kind in get_type_hints(Settings).items() if name not in ("root", "file", "sources")
 }
@@ -200,7 +284,12 @@ CHOICES = {
     ("plan", "strategy"): ("tiered", "whole"),
     ("plan", "cutover"): ("manual", "immediate"),
     ("plan", "on_stop"): ("pause", "rollback_wave"),
+    ("changes", "capture"): CAPTURES,
+    ("rollback", "policy"): ("block", "carry_back", "merge"),
     ("notices", "sender"): ("file", "smtp"),
+    ("logs", "format"): ("text", "json"),
+    ("logs", "level"): ("debug", "info", "warning", "error"),
+    ("gates", "snapshot_check"): ("off", "before gray"),
 }
 #: Below these nothing would ever be moved.
 LEAST: dict[tuple[str, str], Any] = {
@@ -212,19 +301,31 @@ LEAST: dict[tuple[str, str], Any] = {
     ("batches", "interruptions"): 1,
     ("batches", "lease"): timedelta(seconds=5),
     ("batches", "ring_again"): timedelta(seconds=1),
+    ("batches", "leader"): timedelta(seconds=2),
+    ("cutover", "budget"): timedelta(seconds=2),
+    ("cutover", "users"): 1,
 }
 #: Above these a batch would be taken for one that hangs.
 MOST: dict[tuple[str, str], timedelta] = {("batches", "target"): timedelta(seconds=100)}
 #: What runs in other people's databases is written where it can be reviewed.
 ONLY_IN_FILE = (("throttle", "sql"),)
+#: What proves who somebody is stands in no file that others read.
+ONLY_IN_ENVIRONMENT = (("security", "token"),)
+#: Each of these is also known by a shorter name: an operator types it every day.
+SHORT = {"MIGRATOR_TOKEN": "MIGRATOR_SECURITY_TOKEN", "MIGRATOR_TOKEN_FILE": "MIGRATOR_SECURITY_TOKEN_FILE"}
 
 
-#: Shares that a proof is made of: with 0 or 1 nothing can be proved.
+#: Shares that a proof is made of: with 0 or 1, or next to 0, nothing can be proved.
 BETWEEN: dict[tuple[str, str], tuple[float, float]] = {
-    ("gates", "max_failed"): (0.0, 0.9),
-    ("gates", "alpha"): (0.0, 1.0),
-    ("gates", "stop_alpha"): (0.0, 1.0),
+    ("gates", "max_failed"): (1e-9, 0.9),
+    ("gates", "alpha"): (1e-9, 1.0),
+    ("gates", "stop_alpha"): (1e-9, 1.0),
 }
+
+
+def environment() -> dict[str, str]:
+    """All of the environment, for what takes a secret from it."""
+    return dict(os.environ)
 
 
 def duration(text: str) -> timedelta:
@@ -232,7 +333,13 @@ def duration(text: str) -> timedelta:
     found = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not found:
         raise ValueError(f'"{text}" is not a duration such as 30s, 15m, 24h or 7d')
-    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    try:
+        told = timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    except (OverflowError, ValueError):
+        told = timedelta.max
+    if told > LONGEST:
+        raise ValueError(f'"{text[:20]}" is longer than anybody waits: at most {LONGEST.days}d')
+    return told
 
 
 def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -246,6 +353,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         SettingWrong: with every problem, not just the first.
     """
     environment = os.environ if environment is None else environment
+    environment = {SHORT.get(name, name): value for name, value in environment.items()}
     path = _find(file, environment)
     document = _read(path)
     problems: list[str] = []
@@ -274,9 +382,17 @@ def _find(file: Path | None, environment: Mapping[str, str]) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise SettingWrong(f"{path}: larger than {MOST_BYTES // 1_000_000} MB; that is no settings file")
+        return tomllib.loads(content.decode())
+    except RecursionError:
+        raise SettingWrong(f"{path}: not TOML: nested too deeply") from None
+    except ValueError as exc:  # of TOML, of UTF-8, of a number with too many digits
         raise SettingWrong(f"{path}: not TOML: {exc}") from exc
+    except OSError as exc:
+        raise SettingWrong(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
 def _section(
@@ -298,8 +414,9 @@ def _section(
         )
         if raw is None:
             continue
-        if variable in environment and (name, key) in ONLY_IN_FILE:
-            problems.append(f"{variable}: write it into {path}: [{name}] {key}; it is not taken from the environment")
+        misplaced = _misplaced(name, key, variable, path, told=variable in environment)
+        if misplaced:
+            problems.append(misplaced)
             continue
         try:
             values[item.name] = _convert(raw, hints[item.name], path.parent)
@@ -313,9 +430,19 @@ def _section(
     return built
 
 
+def _misplaced(section: str, key: str, variable: str, path: Path, *, told: bool) -> str | None:
+    """Why a value may not be given where it is given; *told*: in the environment."""
+    if told and (section, key) in ONLY_IN_FILE:
+        return f"{variable}: write it into {path}: [{section}] {key}; it is not taken from the environment"
+    if not told and (section, key) in ONLY_IN_ENVIRONMENT:
+        short = next((name for name, long in SHORT.items() if long == variable), variable)
+        return f"{path}: [{section}] {key}: not in a file that others read; set {short}"
+    return None
+
+
 def _sources(
     document: dict[str, Any], environment: Mapping[str, str], path: Path, problems: list[str]
-) -> dict[str, DatabaseSettings]:
+) -> dict[str, LegacySettings]:
     """
     Take the sections [legacy.NAME], and MIGRATOR_LEGACY_NAME_URL, out of what was said of legacy.
 
@@ -336,17 +463,19 @@ def _sources(
 
 
 def _in_environment(environment: Mapping[str, str]) -> list[str]:
-    told = re.compile(f"MIGRATOR_LEGACY_([A-Z0-9_]+)_({'|'.join(DATABASE)})".upper())
-    return sorted({found[1].lower() for name in environment if (found := told.fullmatch(name))})
+    told = re.compile(f"MIGRATOR_LEGACY_([A-Z0-9_]+?)_({'|'.join(DATABASE)})".upper())
+    single = {f"MIGRATOR_LEGACY_{key}".upper() for key in DATABASE}
+    found = (told.fullmatch(name) for name in environment if name not in single)
+    return sorted({one[1].lower() for one in found if one})
 
 
 def _source(
     name: str, given: dict[str, Any], environment: Mapping[str, str], path: Path, problems: list[str]
-) -> DatabaseSettings:
+) -> LegacySettings:
     section = f"legacy.{name}"
     if not SOURCE.fullmatch(name):
         problems.append(f"{path}: [{section}]: a name has small letters, digits and _, and begins with a letter")
-    made: DatabaseSettings = _section(section, DatabaseSettings, {section: given}, environment, path, problems)
+    made: LegacySettings = _section(section, LegacySettings, {section: given}, environment, path, problems)
     if not made.url:
         problems.append(f"{path}: [{section}] url is not set; say where the database is")
     return made
@@ -359,9 +488,10 @@ def _anchored(section: Any, root: Path) -> Any:
         for item in fields(section)
         if isinstance(getattr(section, item.name), Path) and not getattr(section, item.name).is_absolute()
     }
-    url = getattr(section, "url", None)
-    if url is not None and isinstance(url, str):
-        changes["url"] = _anchor_url(url, root)
+    for name in ("url", "write_url"):
+        url = getattr(section, name, None)
+        if isinstance(url, str):
+            changes[name] = _anchor_url(url, root)
     return type(section)(**{item.name: getattr(section, item.name) for item in fields(section)} | changes)
 
 
@@ -386,7 +516,9 @@ def _whole(raw: Any) -> int:
         raise TypeError(f"must be a whole number, not {raw!r}")
     number = int(raw)
     if number < 0:
-        raise ValueError(f"must not be negative, not {number}")
+        raise ValueError(f"must not be negative, not {raw}")
+    if number > MOST_WHOLE:
+        raise ValueError(f"must be at most {MOST_WHOLE}, not {str(raw)[:30]}")
     return number
 
 
@@ -472,9 +604,15 @@ def _check(section: str, key: str, value: Any) -> None:
 def _at_odds(path: Path, sections: Mapping[str, Any], sources: Mapping[str, DatabaseSettings]) -> list[str]:
     """Mistakes that show only where several keys are looked at together."""
     batches, throttle = sections["batches"], sections["throttle"]
-    problems = []
+    problems = _captures(path, sections["changes"], sources)
     if batches.smallest > batches.largest:
         problems.append(f"{path}: [batches] smallest ({batches.smallest}) is above largest ({batches.largest})")
+    cutover = sections["cutover"]
+    if cutover.drain >= cutover.budget:
+        problems.append(
+            f"{path}: [cutover] drain ({cutover.drain.total_seconds():g} s) must be less than "
+            f"budget ({cutover.budget.total_seconds():g} s): nothing could be cut over in time"
+        )
     known = [*(f"legacy.{name}" for name in sources), *([] if sources else ["legacy"]), "target"]
     for name, said in throttle.sql.items():
         where = f"{path}: [throttle] sql"
@@ -484,6 +622,16 @@ def _at_odds(path: Path, sections: Mapping[str, Any], sources: Mapping[str, Data
         if wrong or isinstance(said["above"], bool) or not isinstance(said["above"], int | float):
             problems.append(f'{where}: {name} must be such as {{ query = "…", above = 100 }}')
     return problems
+
+
+def _captures(path: Path, changes: ChangesSettings, sources: Mapping[str, DatabaseSettings]) -> list[str]:
+    where = f"{path}: [changes] databases"
+    unknown = [f"{where}: there is no [legacy.{name}]" for name in changes.databases if name not in sources]
+    return unknown + [
+        f"{where}: {name} must be one of {', '.join(CAPTURES)}, not {how!r}"
+        for name, how in changes.databases.items()
+        if how not in CAPTURES
+    ]
 
 
 def _unknown(path: Path, noun: str, given: Mapping[str, Any], known: Any) -> list[str]:

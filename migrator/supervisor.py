@@ -27,6 +27,7 @@ AT_ONCE = 0.2  # seconds for a worker that has nothing to do
 TOO_SOON = 20.0  # seconds; a child that dies earlier did not start properly
 TRIES = 5
 SEEN_EVERY = 5.0  # seconds between the signs of life in the control database
+DEAF = 60.0  # seconds in which workers with nothing to do let messages wait: they hear none any more
 
 
 class Supervisor:
@@ -44,8 +45,11 @@ class Supervisor:
         self.id = f"{socket.gethostname()}:{os.getpid()}"
         self._known: dict[str, processes.Known] = {}
         self._celery: subprocess.Popen[bytes] | None = None
-        self._started_at = self._seen_at = 0.0
+        self._started_at = self._seen_at = self._heard_at = 0.0
+        self._hearing = DEAF
         self._early_deaths = 0
+        self._recorded = False  # what runs now, for the next of us
+        self._told_to_end = False
 
     @property
     def broker(self) -> str:
@@ -55,9 +59,9 @@ class Supervisor:
     def start(self) -> None:
         """End what a killed one of us left behind, then start Redis, Celery and the dispatcher."""
         from migrator.edges.queue import Queue
-        from migrator.flows.dispatching import Dispatcher
+        from migrator.flows.steering.dispatching import Dispatcher
 
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.redis:
             self._alone()
         self._leftovers()
@@ -72,17 +76,27 @@ class Supervisor:
         )
 
     def tick(self) -> None:
-        """Restart what died, say that we live, let the dispatcher do what is due. An outage is waited out."""
+        """Restart what died or hears nothing, say that we live, let the dispatcher do what is due. An outage is waited out."""
+        if self._told_to_end:  # where Python can raise nothing (a finalizer, a callback of SQLite) the telling was lost
+            raise KeyboardInterrupt
         if self.redis and self.redis.died():
             log.warning("Redis died and is started again")
             self._known["redis"] = self.redis.start()
-            self._save()
+            self._recorded = False
             self.dispatcher.messages_lost()
         if self._celery is None or self._celery.poll() is not None:
             self._restart_celery()
+        if not self._recorded:
+            self._save()
         if time.monotonic() - self._seen_at > SEEN_EVERY:
             self._say_alive()
+            self._listen()
         self.dispatcher.tick()
+
+    def end(self, _signal: int, _frame: FrameType | None) -> None:
+        """Stop what is being done, now or at the next tick."""
+        self._told_to_end = True
+        raise KeyboardInterrupt
 
     def stop(self) -> None:
         """Let running batches end, then end everything that we started."""
@@ -104,7 +118,7 @@ class Supervisor:
 
         try:
             with self.runtime.control.read() as db:
-                return bool(batches.leased(db) or leases.any_held(db, "check:") or outbox.claimed(db))
+                return bool(batches.leased(db) or leases.any_held(db, besides="dispatcher") or outbox.claimed(db))
         except MigratorError:
             return True
 
@@ -131,6 +145,8 @@ class Supervisor:
                 processes.end(known)
 
     def _start_celery(self) -> None:
+        from migrator.edges.queue import NAMES
+
         log_file = self.state / "worker.log"
         environment = {
             "MIGRATOR_SETTINGS": str(self.runtime.settings.file),
@@ -141,23 +157,42 @@ class Supervisor:
             [
                 sys.executable, "-m", "celery", "-A", "tasks.app", "worker",
                 "--concurrency", str(self.slots), "--without-gossip", "--without-mingle", "--without-heartbeat",
-                "-Q", "mig.batch,mig.verify,mig.notify,mig.ctl", "--loglevel", "WARNING",
+                "-Q", ",".join(NAMES), "--loglevel", "WARNING",
                 "--hostname", f"migrator-{os.getpid()}@%h",
             ],
             environment, self.state, log_file,
         )  # fmt: skip
-        self._started_at = time.monotonic()
+        self._started_at = self._heard_at = time.monotonic()
         self._known["celery"] = processes.remember(self._celery, "celery")
+        self._recorded = False
         self._save()
 
     def _restart_celery(self) -> None:
+        if self._celery is not None:  # else it could not even be started the last time
+            self._bury_celery()
+        self._start_celery()
+
+    def _bury_celery(self) -> None:
         early = time.monotonic() - self._started_at < TOO_SOON
         self._early_deaths = self._early_deaths + 1 if early else 0
         if self._early_deaths >= TRIES:
             raise Unreachable(f"the workers die as soon as they start; see {self.state / 'worker.log'}")
         log.warning("the workers died and are started again")
         processes.end(self._known["celery"])
-        self._start_celery()
+        self._celery = None
+
+    def _listen(self) -> None:
+        """Workers that live and take no message any more have met a fault of the libraries they stand on: start them anew."""
+        from migrator.edges import redis
+        from migrator.edges.queue import NAMES
+
+        if not redis.waiting(self.broker, NAMES) or self._busy():
+            self._heard_at, self._hearing = time.monotonic(), DEAF
+        elif time.monotonic() - self._heard_at > self._hearing:
+            log.warning("the workers hear nothing and are started again")
+            processes.end(self._known["celery"], AT_ONCE)
+            self._start_celery()
+            self._hearing *= 2  # on a machine that is so busy they may only be slow to start
 
     def _say_alive(self) -> None:
         from migrator.store import leases
@@ -175,41 +210,55 @@ class Supervisor:
 
     def _save(self) -> None:
         processes.save(self.record, list(self._known.values()))
+        self._recorded = True
 
 
 @contextmanager
 def working(runtime: Runtime, slots: int) -> Iterator[Supervisor]:
     """A supervisor that is started, and ended whatever happens; SIGTERM ends it in good order, as Ctrl-C does."""
     supervisor = Supervisor(runtime, slots)
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    with _told_by_signals(supervisor.end):
+        try:
+            supervisor.start()
+            yield supervisor
+        finally:
+            supervisor.stop()
+
+
+@contextmanager
+def _told_by_signals(end: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Ctrl-C is left alone where a shell has us ignore it, as it does in the background."""
+    told_by = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, end) for one in told_by}
     try:
-        supervisor.start()
-        yield supervisor
+        yield
     finally:
-        supervisor.stop()
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def patient(supervisor: Supervisor, pause: float, told: set[str]) -> str | None:
-    """Tick once; an outage is a sentence to show, not an end. Rests *pause* seconds, or until a batch has ended."""
+    """
+    Tick once, then rest *pause* seconds, or until a batch has ended. An outage is no end: it is waited out.
+
+    Returns:
+        The sentence to show of an outage that is not among those *told* yet; from now on it is.
+    """
+    news = outage = None
     try:
         supervisor.tick()
-        outage = None
     except MigratorError as away:
         if not isinstance(away, (Unreachable, Transient, Overtaken)) or "as soon as they start" in str(away):
             raise
         supervisor.dispatcher.outage()
         outage = str(away)
+        news = outage if outage not in told else None
         told.add(outage)
     if outage:
         time.sleep(pause)
     else:
         supervisor.words.wait(pause)
-    return outage
-
-
-def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return news
 
 
 def _started(pid: int) -> float:

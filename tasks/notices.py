@@ -11,7 +11,7 @@ AT_ONCE = 200
 @app.task(name="tasks.notices.deliver")
 def deliver() -> None:
     """Nothing in, nothing out."""
-    from migrator.flows import notices
+    from migrator.flows.telling import notices
 
     project = runtime()
     notices.deliver(project.parts, project.sender(), AT_ONCE)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
+
+from migrator.edges import holders
 
 if TYPE_CHECKING:
     from migrator.edges.words import Speaker
@@ -22,20 +21,6 @@ def runtime() -> Runtime:
     return Runtime(settings.load())
 
 
-def open_early() -> None:
-    """Connect, and compile the mappings of the plan; what does not work now, the first message meets again and tells."""
-    from migrator.errors import MigratorError
-    from migrator.store import plans
-
-    with suppress(MigratorError):
-        parts = runtime().parts
-        with parts.control.read() as db:
-            plan = plans.current(db)
-        if plan:
-            parts.stored_set(plan.set_hash)
-        parts.legacy.ping(), parts.target.ping()
-
-
 @cache
 def speaker() -> Speaker:
     """With what this process tells the dispatcher that something has ended."""
@@ -46,5 +31,5 @@ def speaker() -> Speaker:
 
 
 def owner() -> str:
-    """Who holds a lease: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Who holds a lease: this process."""
+    return holders.here()

@@ -263,6 +263,11 @@ def test_the_version_is_the_same_everywhere() -> None:
 # ---------------------------------------------------------------- SQL
 
 
+TAKES_SQL = {"text", "execute", "executemany", "executescript", "exec_driver_sql", "copy"}
+#: Session settings: their names are words of ours, their values are bound.
+BUILT_OF_OUR_WORDS = {("migrator/edges/databases/mysql.py", "setting")}
+
+
 def _is_built_text(node: ast.expr) -> bool:
     if isinstance(node, ast.JoinedStr):
         first = node.values[0]
@@ -270,19 +275,51 @@ def _is_built_text(node: ast.expr) -> bool:
         return not (isinstance(first, ast.Constant) and str(first.value).startswith("PRAGMA "))
     if isinstance(node, ast.BinOp):
         return True
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format"
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("format", "join")
+
+
+def _built_in(function: ast.FunctionDef) -> set[str]:
+    """The names that a function gives to text it has put together."""
+    return {
+        target.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign | ast.AugAssign) and _is_built_text(node.value)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+
+
+def _asked_with_built_text(path: Path) -> Iterator[str]:
+    functions = [node for node in ast.walk(_tree(path)) if isinstance(node, ast.FunctionDef)]
+    for function in functions:
+        names = {name for name in _built_in(function) if (_name(path), name) not in BUILT_OF_OUR_WORDS}
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called, said = getattr(node.func, "id", None) or getattr(node.func, "attr", None), node.args[0]
+            if called in TAKES_SQL and (_is_built_text(said) or (isinstance(said, ast.Name) and said.id in names)):
+                yield f"{_name(path)}:{node.lineno}"
 
 
 def test_no_sql_is_put_together_from_text() -> None:
-    takes_sql = {"text", "execute", "executemany", "executescript", "exec_driver_sql"}
-    built = [
-        f"{_name(path)}:{node.lineno}"
-        for path in SOURCES
-        for node in ast.walk(_tree(path))
-        if isinstance(node, ast.Call)
-        and (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) in takes_sql
-        and node.args
-        and _is_built_text(node.args[0])
-    ]
+    built = [place for path in SOURCES for place in _asked_with_built_text(path)]
 
     assert built == [], "SQL is built by SQLAlchemy Core; an f-string does not quote"
+
+
+def test_no_file_for_spreadsheets_is_written_unguarded() -> None:
+    """CSV is what databases are told; what people open in a spreadsheet would have to be guarded against formulas."""
+    writes = {"write_csv", "write_excel", "to_csv", "to_excel", "writerow", "writerows", "DictWriter", "sink_csv"}
+    found = {
+        _name(path)
+        for path in SOURCES
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in writes
+    }
+
+    to_databases = {f"migrator/edges/databases/postgresql_{what}.py" for what in ("printing", "lines")}
+    to_databases |= {"migrator/store/bulk.py"}
+    to_hashes, guarded = {"migrator/mapping/compare.py"}, {"migrator/flows/people/auditing.py"}
+    assert found <= to_databases | to_hashes | guarded, (
+        "guard what begins with = + - @, a tab or a line end, then add it here"
+    )

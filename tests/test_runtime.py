@@ -68,7 +68,7 @@ def test_the_projects_key_is_made_once_and_closed_to_others(folder: Path) -> Non
         _ = first.key
     first.control_as_is.upgrade()
 
-    assert (first.make_key(), second.make_key()) == (True, False)
+    assert (first.keyring.make(), second.keyring.make()) == (True, False)
 
     assert second.key.open(first.key.seal("a secret")) == "a secret"
     assert stat.S_IMODE(first.settings.snapshots.key.stat().st_mode) == 0o600
@@ -81,7 +81,7 @@ def test_a_key_that_was_lost_is_not_replaced_by_one_that_opens_nothing(folder: P
         a_plan(db)
 
     with pytest.raises(Refused, match="put the copy of it back"):
-        project.make_key()
+        project.keyring.make()
 
 
 def test_flows_get_what_the_settings_say(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_flows_get_what_the_settings_say(folder: Path) -> None:
         MIGRATOR_TIERS_MONEY="{ fixed = 100 }",
     )
     project.control_as_is.upgrade()
-    project.make_key()
+    project.keyring.make()
     parts, plan = project.parts, project.plan_options
 
     assert (parts.limits.users, parts.limits.lease.seconds, parts.folder) == (7, 9, "mappings/shop/")

@@ -85,16 +85,17 @@ def test_the_environment_has_the_last_word(tmp_path: Path) -> None:
 
 def test_every_key_of_every_section_can_be_set_by_the_environment(tmp_path: Path) -> None:
     examples = {
-        "Mapping": "{ fixed = 7 }", "tuple": "7", "int": "7", "float": "0.5", "timedelta": "7m", "Path": "x", "str": "whole",
+        "Mapping": "{ fixed = 7 }", "tuple": "7", "int": "7", "float": "0.5", "timedelta": "7m", "Path": "x", "str": "whole", "bool": "true",
     }  # fmt: skip
     chosen = {
         "cutover": "immediate", "on_stop": "rollback_wave", "sender": "smtp",
-        "adaptive": "false", "largest": "7000", "memory": "700", "target": "7s",
+        "adaptive": "false", "largest": "7000", "memory": "700", "target": "7s", "drain": "7s", "cut_over": "true", "snapshot_check": "before gray",
+        "capture": "trigger", "format": "json", "level": "info", "policy": "merge",
     }  # fmt: skip
     for name, kind in settings.SECTIONS.items():
         for item in dataclasses.fields(kind):
             key = item.name.rstrip("_")
-            if (name, key) in settings.ONLY_IN_FILE:
+            if (name, key) in settings.ONLY_IN_FILE or key == "databases":  # which names other sections of the file
                 continue
             text = chosen.get(key) or next(text for word, text in examples.items() if word in str(item.type))
 
@@ -244,7 +245,9 @@ def test_every_mistake_in_named_databases_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["max_failed = 0", "max_failed = 1.0", "alpha = 0", "stop_alpha = 1"])
 def test_a_share_with_which_nothing_can_be_proved_is_refused(tmp_path: Path, line: str) -> None:
-    assert f"[gates] {line.partition(' ')[0]}: must be above 0 and below" in problems(tmp_path, f"[gates]\n{line}\n")
+    assert f"[gates] {line.partition(' ')[0]}: must be above 1e-09 and below" in problems(
+        tmp_path, f"[gates]\n{line}\n"
+    )
 
 
 def test_what_is_run_in_other_databases_is_only_taken_from_the_file(tmp_path: Path) -> None:
@@ -291,3 +294,13 @@ def test_mistakes_in_batches_and_throttle_are_told_at_once(tmp_path: Path) -> No
         "[throttle] sql: target must be such as",
     ):
         assert part in told
+
+
+def test_a_token_comes_from_the_environment_alone_under_its_short_name_and_is_shown_nowhere(tmp_path: Path) -> None:
+    found = loaded(tmp_path, '[security]\ntoken_file = "mine"\n', MIGRATOR_TOKEN="mig_secret")
+
+    assert (found.security.token, found.security.token_file) == ("mig_secret", tmp_path / "mine")
+    assert "mig_secret" not in repr(found)
+    assert loaded(tmp_path, MIGRATOR_TOKEN_FILE="there").security.token_file == tmp_path / "there"
+    said = problems(tmp_path, '[security]\ntoken = "mig_secret"\n')
+    assert said == f"{tmp_path}/migrator.toml: [security] token: not in a file that others read; set MIGRATOR_TOKEN"

@@ -11,7 +11,7 @@ from migrator.cli import show
 from migrator.cli.options import Json
 
 if TYPE_CHECKING:
-    from migrator.flows.assessing import Assessment
+    from migrator.flows.drafting.assessing import Assessment
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def assess(
     Example: migrator assess --users 2000
     """
     from migrator import runtime
-    from migrator.flows import assessing
+    from migrator.flows.drafting import assessing
 
     with runtime.connect() as rt, show.progress() as bar:
         task = bar.add_task("users", total=None)

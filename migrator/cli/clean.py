@@ -22,7 +22,7 @@ def list_(json: Json = False) -> None:
     Example: migrator clean list
     """
     from migrator import runtime
-    from migrator.flows import cleaning
+    from migrator.flows.helping import cleaning
 
     with runtime.connect() as rt:
         found = cleaning.listed(rt.parts)
@@ -43,12 +43,16 @@ def export(
     import os
 
     from migrator import runtime
-    from migrator.flows import cleaning
+    from migrator.errors import Refused
+    from migrator.flows.helping import cleaning
 
     rows = 0
     with runtime.connect() as rt:
         parts = list(cleaning.archived(rt.parts, rule))
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise Refused(f"{out} is there already: name another file, or move it away") from None
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             for frame in parts:
                 rows += frame.height
@@ -64,7 +68,7 @@ def undo(rule: Rule, dry_run: DryRun = False, yes: Yes = False, json: Json = Fal
     Example: migrator clean undo carts.stale --dry-run
     """
     from migrator import runtime
-    from migrator.flows import cleaning
+    from migrator.flows.helping import cleaning
 
     with runtime.connect() as rt:
         done = cleaning.take_back(rt.parts, rule, dry_run=True)

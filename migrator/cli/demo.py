@@ -108,7 +108,7 @@ def _story(workers: int) -> None:
 def _resolve() -> None:
     """Decide three causes as a person would; the rest stays held, visible in the report."""
     from migrator import runtime
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     with runtime.connect() as rt:
         causes = review.listed(rt.parts)["causes"]
@@ -129,7 +129,7 @@ def _resolve() -> None:
 def _rolled_back_wave() -> str:
     """The second gray wave: small enough to follow, large enough to matter."""
     from migrator import runtime
-    from migrator.flows import overview
+    from migrator.flows.helping import overview
 
     with runtime.connect() as rt:
         waves = [wave for wave in overview.status(rt.desk)["waves"] if wave["status"] == "passed"]
@@ -172,7 +172,7 @@ def _build(folder: Path, users: int, seed: int) -> None:
     urls = {"legacy": "sqlite:///legacy.sqlite", "target": "sqlite:///target.sqlite"}
     toml = runtime.TOML.format(**urls, soak="0s", cutover="immediate", other="manual", more=EXTRA)
     runtime.make_project(folder, toml=toml)
-    (folder / MARK).parent.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / MARK).write_text("made by `migrator demo`; replaced by the next one\n", encoding="utf-8")
     legacy.build(folder / "legacy.sqlite", users=users, seed=seed)
     target.build(f"sqlite:///{(folder / 'target.sqlite').resolve()}")

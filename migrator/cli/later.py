@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_group
 
+from migrator.cli.admission import guard
 from migrator.cli.given import take_as_given
 
 
@@ -35,6 +36,7 @@ class Later(TyperCommand):
             room.register(around)
         command = get_group(around).commands[self.word]
         take_as_given(command)
+        guard(command, self.word)
         return command
 
     def make_context(self, *said: Any, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from migrator.cli.mapping_explain import Reveal
 from migrator.cli.options import Json
 
 if TYPE_CHECKING:
-    from migrator.flows.comparing import Diff, MappingDiff
+    from migrator.flows.drafting.comparing import Diff, MappingDiff
 
 Version = Annotated[str, typer.Argument(help="A folder, `plan`, or the hash of a stored set.", show_default=False)]
 
@@ -35,7 +35,7 @@ def diff(
     Example: migrator mapping diff plan mappings/shop --users 1000
     """
     from migrator import runtime
-    from migrator.flows import comparing
+    from migrator.flows.drafting import comparing
 
     with runtime.connect() as rt, show.progress() as bar:
         task = bar.add_task("users", total=None)

@@ -33,7 +33,7 @@ def draft(
     Example: migrator mapping draft --out mappings/draft
     """
     from migrator import runtime
-    from migrator.flows import proposing
+    from migrator.flows.drafting import proposing
 
     with runtime.connect() as rt:
         folder = out or rt.settings.mappings.path

@@ -11,7 +11,7 @@ from migrator.cli import show
 from migrator.cli.options import DryRun, Json
 
 if TYPE_CHECKING:
-    from migrator.flows.golden import Golden
+    from migrator.flows.drafting.golden import Golden
 
 example = typer.Typer(help="Golden rows of the mappings.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def add(
     Example: migrator mapping example add accounts --user 40213 --name "a phone number with blanks"
     """
     from migrator import runtime
-    from migrator.flows import golden
+    from migrator.flows.drafting import golden
 
     with runtime.connect() as rt:
         folder = rt.settings.mappings.path

@@ -33,14 +33,14 @@ def explain(
     Example: migrator mapping explain accounts --user 40213 --field email
     """
     from migrator import runtime
-    from migrator.flows import explaining
+    from migrator.flows.drafting import explaining
 
     with runtime.connect() as rt:
         found = explaining.explain(rt.parts, mapping, user, key=key, field=field, reveal=reveal)
-    show.result(found, as_json=json, text=lambda: _print(found))
+    show.result(found, as_json=json, text=lambda: _print(found, field))
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any], field: str | None) -> None:
     user, books = found["user"], found["books"]
     counted = ", ".join(f"{count} {name}" for name, count in books.items() if count)
     show.say(f"{found['mapping']}: user {user['key']} {user['becomes']}; {counted or 'no row'} in this mapping")
@@ -53,9 +53,19 @@ def _print(found: dict[str, Any]) -> None:
             waits = f" (waits for {finding['waits_for']})" if finding["waits_for"] else ""
             show.say(f"  {finding['outcome']} {finding['field']}, rule {finding['rule']}{waits}: {finding['note']}")
             show.say(f"      {finding['file']}:{finding['line']}")
+    for way in found["back"]:
+        if field is not None and way["field"] == field.partition(".")[0]:
+            show.say("", f"{_goes(way)}; owner: {way['owner']}")
     if found["more"]:
         more = ", ".join(found["more"][:5])
         show.say("", f"{len(found['more'])} more rows, e.g. {more}; name one with --key")
+
+
+def _goes(way: dict[str, Any]) -> str:
+    """Whether a column goes back to legacy after the cutover."""
+    if way["how"] == "stays":
+        return f"{way['field']} cannot go back to legacy: {way['why']}"
+    return f"{way['field']} goes back to {way['where']}{', ' + way['why'] if way['why'] else ''}"
 
 
 def _lines(ways: list[dict[str, Any]], depth: int = 0) -> Iterator[tuple[str, ...]]:

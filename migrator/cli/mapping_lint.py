@@ -14,7 +14,7 @@ from migrator.cli import show
 from migrator.cli.options import DryRun, Json
 
 if TYPE_CHECKING:
-    from migrator.flows.linting import Known
+    from migrator.flows.drafting.linting import Known
     from migrator.mapping.document import Draft
     from migrator.mapping.examples import ExampleResult
     from migrator.mapping.problems import Problem
@@ -25,6 +25,13 @@ NoData = Annotated[bool, typer.Option("--no-data", help="Look at the schemas onl
 Recorded = Annotated[
     Path | None,
     typer.Option("--schema", metavar="FILE", help="Open no database; use what `mapping snapshot` wrote."),
+]
+Backward = Annotated[
+    bool,
+    typer.Option(
+        "--backward",
+        help="Say, too, what could not go back to legacy after the cutover, whatever [rollback] policy is.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is the screen.")]
 
@@ -56,6 +63,7 @@ def lint(
         bool, typer.Option("--fix", help="Write the ignore block, with ??? for each reason, and put keys in order.")
     ] = False,
     dry_run: DryRun = False,
+    backward: Backward = False,
     json: Json = False,
 ) -> None:
     """
@@ -64,7 +72,7 @@ def lint(
     Example: $ migrator mapping lint --strict
     """
     from migrator import runtime
-    from migrator.flows import linting
+    from migrator.flows.drafting import linting
     from migrator.mapping import document, problems
 
     with runtime.connect() as rt:
@@ -74,7 +82,7 @@ def lint(
             if fix:
                 _fix(draft, known, settings.path, dry_run=dry_run)
                 draft = draft if dry_run else document.read(settings.path, settings.code)
-            found = linting.check(draft, known)
+            found = linting.check(draft, known, policy=_policy(rt, backward=backward))
     if not (fix and dry_run):
         _print(found, draft, Format.json if json else format)
     if found if strict else problems.errors(found):
@@ -110,7 +118,7 @@ def snapshot(out: Out = None, json: Json = False) -> None:
     Example: $ migrator mapping snapshot
     """
     from migrator import runtime
-    from migrator.flows import linting
+    from migrator.flows.drafting import linting
 
     with runtime.connect() as rt:
         file = out or rt.settings.mappings.path / linting.FILE
@@ -140,10 +148,18 @@ def schema(out: Out = None, json: Json = False) -> None:
         show.result({"file": out}, as_json=json, text=lambda: show.say(f"written to {out}"))
 
 
+def _policy(rt: Runtime, *, backward: bool) -> str:
+    """Under which policy it is to be said what could not go back; empty: it is not."""
+    chosen = rt.settings.rollback.policy
+    if chosen in ("carry_back", "merge"):
+        return chosen
+    return "carry_back" if backward else ""
+
+
 @contextmanager
 def _known(rt: Runtime, file: Path | None, *, offline: bool, data: bool) -> Iterator[Known]:
     """What may be known: a snapshot's word, nothing, or the databases'."""
-    from migrator.flows import linting
+    from migrator.flows.drafting import linting
 
     if file is not None:
         yield linting.recorded(file, data=data)

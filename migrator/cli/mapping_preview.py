@@ -12,7 +12,7 @@ from migrator.cli.mapping_explain import Reveal
 from migrator.cli.options import Json
 
 if TYPE_CHECKING:
-    from migrator.flows.preview import Preview
+    from migrator.flows.drafting.preview import Preview
 
 COLUMNS = ("read", "new", "update", "unchanged", "skipped", "filtered", "folded", "review", "blocked")
 
@@ -39,8 +39,8 @@ def preview(
     """
     from migrator import runtime
     from migrator.errors import WrongInput
-    from migrator.flows.preview import preview as look
-    from migrator.flows.sampling import Wanted
+    from migrator.flows.drafting.preview import preview as look
+    from migrator.flows.drafting.sampling import Wanted
 
     if sum(bool(one) for one in (user, tier, wave)) > 1:
         raise WrongInput("--user, --tier and --wave exclude each other")

@@ -11,7 +11,7 @@ from migrator.cli.options import DryRun, Json
 from migrator.errors import NotFound, WrongInput
 
 if TYPE_CHECKING:
-    from migrator.flows.templates import Message
+    from migrator.flows.telling.templates import Message
     from migrator.runtime import Runtime
     from migrator.store.outbox import Notice
 
@@ -27,7 +27,7 @@ def lint(json: Json = False) -> None:
     Example: migrator notice lint
     """
     from migrator import runtime
-    from migrator.flows import notices
+    from migrator.flows.telling import notices
 
     with runtime.connect() as rt:
         telling = _telling(rt)
@@ -121,8 +121,8 @@ def send(
 
 def _telling(rt: Runtime) -> Any:
     """How users are told, without opening legacy or target."""
-    from migrator.flows.notices import Templates
     from migrator.flows.parts import Telling
+    from migrator.flows.telling.notices import Templates
 
     notices = rt.settings.notices
     return Telling(
@@ -136,8 +136,8 @@ def _telling(rt: Runtime) -> Any:
 
 
 def _for_nobody(rt: Runtime, event: str, locale: str | None, tier: str) -> Message:
-    from migrator.flows import notices
-    from migrator.flows.template_checks import TIERS
+    from migrator.flows.telling import notices
+    from migrator.flows.telling.template_checks import TIERS
 
     if tier not in TIERS:
         raise WrongInput(f'there is no tier "{tier}"; there are {", ".join(TIERS)}')
@@ -145,7 +145,7 @@ def _for_nobody(rt: Runtime, event: str, locale: str | None, tier: str) -> Messa
 
 
 def _for_user(rt: Runtime, event: str, user: str) -> Message:
-    from migrator.flows import notices
+    from migrator.flows.telling import notices
     from migrator.store import plans, users, waves
 
     with rt.control.read() as db:
@@ -169,7 +169,7 @@ def _would_send(rt: Runtime, *, failed: bool) -> dict[str, Any]:
 def _send(rt: Runtime, limit: int | None, *, failed: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from migrator.flows import delivery
+    from migrator.flows.telling import delivery
     from migrator.store import plans
 
     if failed:

@@ -21,7 +21,7 @@ def create(dry_run: DryRun = False, json: Json = False) -> None:
     Example: migrator plan create --dry-run
     """
     from migrator import runtime
-    from migrator.flows import planning
+    from migrator.flows.plans import planning
 
     with runtime.connect() as rt:
         draft = planning.create(rt.parts, rt.plan_options, rt.tier_options, dry_run=dry_run)
@@ -57,7 +57,7 @@ def show_(json: Json = False) -> None:
     Example: migrator plan show
     """
     from migrator import runtime
-    from migrator.flows import planning
+    from migrator.flows.plans import planning
 
     with runtime.connect() as rt:
         found = planning.show(rt.parts)
@@ -83,7 +83,7 @@ def approve(yes: Yes = False, json: Json = False) -> None:
     Example: migrator plan approve --yes
     """
     from migrator import runtime
-    from migrator.flows import planning
+    from migrator.flows.plans import planning
 
     with runtime.connect() as rt:
         confirm("Approve the plan? It cannot be changed afterwards.", yes=yes)
@@ -104,7 +104,7 @@ def revise(dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> Non
     Example: migrator plan revise --yes
     """
     from migrator import runtime
-    from migrator.flows import planning
+    from migrator.flows.plans import planning
 
     with runtime.connect() as rt:
         if not dry_run:

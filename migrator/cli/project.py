@@ -39,11 +39,14 @@ def init(
     show.result({"folder": str(folder.resolve()), "made": made}, as_json=json, text=text)
 
 
-def doctor(json: Json = False) -> None:
+def doctor(
+    strict: Annotated[bool, typer.Option("--strict", help="What is warned of fails, too.")] = False,
+    json: Json = False,
+) -> None:
     """
     Check settings, databases, rights, Redis, workers, disk, clocks; exit 1 if something fails.
 
-    Example: migrator doctor
+    Example: migrator doctor --strict
     """
     from migrator import runtime
     from migrator.checkup import examine
@@ -58,5 +61,5 @@ def doctor(json: Json = False) -> None:
                 show.say(f"      {check.remedy}")
 
     show.result({"checks": checks}, as_json=json, text=text)
-    if any(check.result == "fail" for check in checks):
+    if any(check.result == "fail" or (strict and check.result == "warn") for check in checks):
         raise typer.Exit(1)

@@ -17,18 +17,19 @@ Ref = Annotated[str, typer.Argument(help="A case's number, a cause, MAPPING.FIEL
 def list_(
     user: Annotated[str | None, typer.Option("--user", help="Only cases of this user.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="open, resolved or replayed.")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show values of sensitive fields, too.")] = False,
     json: Json = False,
 ) -> None:
     """
-    List open and resolved cases, grouped by cause.
+    List open and resolved cases, grouped by cause. Values of sensitive fields are masked; `review show` shows them.
 
     Example: migrator review list
     """
     from migrator import runtime
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     with runtime.connect() as rt:
-        found = review.listed(rt.parts, user=user, status=status)
+        found = review.listed(rt.parts, user=user, status=status, reveal=reveal)
     show.result(found, as_json=json, text=lambda: _print_causes(found["causes"]))
 
 
@@ -40,7 +41,7 @@ def show_(case: Ref, json: Json = False) -> None:
     Example: migrator review show 12
     """
     from migrator import runtime
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     with runtime.connect() as rt:
         found = review.show(rt.parts, case)
@@ -93,7 +94,7 @@ def resolve(
     """
     from migrator import runtime
     from migrator.errors import WrongInput
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     chosen = {
         "use": use is not None,
@@ -129,7 +130,7 @@ def replay(dry_run: DryRun = False, json: Json = False) -> None:
     Example: migrator review replay
     """
     from migrator import runtime
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     with runtime.connect() as rt:
         done = review.replay(rt.parts, dry_run=dry_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+#: What terminals obey or readers are fooled by: control signs, changes of direction, halves of signs.
+_SIGNS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def result(data: Any, *, as_json: bool, text: Callable[[], None]) -> None:
     """Print *data* as JSON, or let *text* print it for people."""
     if as_json:
-        print(json.dumps(data, default=plain, indent=2, ensure_ascii=False))
+        print(_SIGNS.sub(_escaped, json.dumps(data, default=plain, indent=2, ensure_ascii=False)))
     else:
         text()
 
@@ -39,6 +44,11 @@ def plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
+def fields(value: Any) -> dict[str, Any]:
+    """A dataclass as a map, to be told with more beside it."""
+    return asdict(value)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
     """Print a table that fits the terminal; columns in *right* (from 0) are numbers."""
     from rich import box
@@ -50,7 +60,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Seque
     for place, name in enumerate(head):
         grid.add_column(name, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        grid.add_row(*(Text("" if cell is None else tame(str(cell))) for cell in row))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(grid)
 
@@ -58,7 +68,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Seque
 def say(*lines: str) -> None:
     """Print sentences."""
     for line in lines:
-        print(line)
+        print(tame(line))
+
+
+def tame(text: str) -> str:
+    """
+    Show what would command the terminal instead of doing it: a user may be called `\\x1b[2J`.
+
+    Line ends and tabs stay, as we write them ourselves; a lone CR, which writes over what stands before it, does not.
+    """
+    return _SIGNS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"  # as JSON has it
 
 
 def progress() -> Progress:

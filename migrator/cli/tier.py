@@ -21,7 +21,7 @@ def assign(dry_run: DryRun = False, json: Json = False) -> None:
     Example: migrator tier assign --dry-run
     """
     from migrator import runtime
-    from migrator.flows import tiering
+    from migrator.flows.plans import tiering
 
     with runtime.connect() as rt:
         done = tiering.assign(rt.parts, rt.tier_options, dry_run=dry_run)
@@ -83,7 +83,7 @@ def explain(user: Annotated[str, typer.Argument(help="The user's key.")], json: 
     Example: migrator tier explain 4711
     """
     from migrator import runtime
-    from migrator.flows import tiering
+    from migrator.flows.plans import tiering
 
     with runtime.connect() as rt:
         found = tiering.explain(rt.parts, user)

@@ -1,4 +1,4 @@
-"""One user: find, show, exclude."""
+"""One user: find, show, move ahead of his wave, cut over, exclude."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from migrator.cli import show
+from migrator.cli import cut_over, show
 from migrator.cli.options import Json, Yes, confirm
 
 app = typer.Typer(help="What is with one user's account: for support.", no_args_is_help=True)
@@ -21,7 +21,7 @@ def show_(user: Who, json: Json = False) -> None:
     Example: migrator user show ann@example.com
     """
     from migrator import runtime
-    from migrator.flows import support
+    from migrator.flows.helping import support
 
     with runtime.connect() as rt:
         found = support.show(rt.desk, user)
@@ -37,7 +37,7 @@ def find(text: Annotated[str, typer.Argument(help="A key or an e-mail address.")
     """
     from migrator import runtime
     from migrator.errors import NotFound
-    from migrator.flows import support
+    from migrator.flows.helping import support
 
     with runtime.connect() as rt:
         found = support.find(rt.desk, text)
@@ -57,6 +57,39 @@ def find(text: Annotated[str, typer.Argument(help="A key or an e-mail address.")
 
 
 @app.command()
+def move(
+    user: Annotated[str, typer.Argument(help="The user's key.", metavar="USER")],
+    cut_over: Annotated[
+        bool, typer.Option("--cut-over", help="And serve him from the target as soon as he is moved.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """
+    Move a user ahead of his wave, and with him all who merge with him; workers do it within seconds.
+
+    Asked twice is asked once. What came of it: migrator user show USER.
+
+    Example: migrator user move 4711 --cut-over
+    """
+    from migrator import runtime
+    from migrator.flows.homes import on_demand
+
+    with runtime.connect() as rt:
+        asked = on_demand.ask(rt.parts, user, cut_over=cut_over)
+
+    def text() -> None:
+        show.say(f"user {user} {asked['reason']}")
+        if asked["status"] == "open":
+            nobody = "no worker is alive: start `migrator worker`, or `migrator run`" if not asked["workers"] else None
+            show.say(nobody or f"see what comes of it: migrator user show {user}")
+
+    show.result(asked, as_json=json, text=text)
+
+
+app.command("cut-over")(cut_over.user)
+
+
+@app.command()
 def exclude(
     user: Annotated[str, typer.Argument(help="The user's key.", metavar="USER")],
     reason: Annotated[str, typer.Option("--reason", help="Why; support will read it.")],
@@ -69,7 +102,7 @@ def exclude(
     Example: migrator user exclude 4711 --reason "open dispute" --yes
     """
     from migrator import runtime
-    from migrator.flows import review
+    from migrator.flows.helping import review
 
     with runtime.connect() as rt:
         confirm(f"Leave user {user} in legacy?", yes=yes)
@@ -93,6 +126,11 @@ def _account(one: dict[str, Any]) -> str:
     return f"that of user {survivor}" if survivor != one["user"] else f"own, with {others}"
 
 
+def _served(found: dict[str, Any]) -> str:
+    since = f" since {show.moment(found['since'])}" if found["since"] else ""
+    return f"read-only{since}, on the way" if found["home"] == "moving" else f"served by {found['home']}{since}"
+
+
 def _known_as(record: dict[str, Any]) -> str:
     how = {"own": "", "excluded": ""}.get(record["by"], f" (by {record['by']})")
     return f"{record['source']} {record['key']}{' (doubtful)' if record['by'] == 'doubtful' else how}"
@@ -101,8 +139,9 @@ def _known_as(record: dict[str, Any]) -> str:
 def _print(found: dict[str, Any]) -> None:
     wave = f", wave {found['wave']['name']} ({found['wave']['status']})" if found["wave"] else ""
     show.say(
-        f"user {found['user']} ({found['email'] or 'no e-mail'}): {found['status']}, served by {found['home']}{wave}",
+        f"user {found['user']} ({found['email'] or 'no e-mail'}): {found['status']}, {_served(found)}{wave}",
         *([f"reason: {found['reason']}"] if found["reason"] else []),
+        *([f"asked for: {found['request']['status']}, {found['request']['reason']}"] if found["request"] else []),
         *(
             [f"the same person as user {found['same_as']}: migrator user show {found['same_as']}"]
             if found["same_as"]

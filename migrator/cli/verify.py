@@ -10,7 +10,10 @@ from migrator.cli import show
 from migrator.cli.options import Json, Processes
 
 if TYPE_CHECKING:
-    from migrator.flows.verify import Verified
+    from migrator.flows.checking.verify import Verified
+
+
+SHOWN = 1000  # users listed with what has changed
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +36,7 @@ def verify(
     Example: migrator verify --wave pilot
     """
     from migrator import runtime
-    from migrator.flows import verify as flow
+    from migrator.flows.checking import verify as flow
 
     with runtime.connect() as rt:
         scope = flow.scope(rt.parts, user=user, wave=wave)
@@ -59,7 +62,11 @@ def verify(
         "drift": found.drift,
         "mappings": found.per_mapping,
         "sums": found.sums,
+        "classes": found.classes,
+        "users": [{"user": user, "class": class_} for user, class_ in sorted(found.by_class().items())][:SHOWN],
         "schema_changes": found.schema_changes,
+        "expired_users": found.expired_users,
+        "busy_users": len(found.busy),
     }
     show.result(data, as_json=json, text=lambda: _print(found))
     if found.difference_count:
@@ -67,6 +74,7 @@ def verify(
 
 
 def _print(found: Verified) -> None:
+    from migrator.flows.checking.verify import busy_sentence
     from migrator.flows.phrases import said
 
     show.table(
@@ -79,6 +87,16 @@ def _print(found: Verified) -> None:
         f"{said(found.checked_users, found.checked_nobody)}, {found.checked_rows} rows compared value by value{sums}: "
         f"{found.difference_count} differences, {found.drift_count} users drifted in legacy"
     )
+    if found.expired_users:
+        show.say(
+            f"{found.expired_users} users were not compared: their snapshots have expired (`migrator snapshot list`)"
+        )
+    if found.busy:
+        show.say(busy_sentence(len(found.busy)))
+    told = [f"{name}: {count}" for name, count in found.classes.items() if count]
+    if told:
+        remedy = "; `migrator sync` brings them over" if found.classes["legacy changed"] else ""
+        show.say(f"users by what has changed since the move: {', '.join(told)}{remedy}")
     if found.schema_changes:
         show.say("a database is not what the plan was approved against (E801):")
         show.say(*(f"  {change}" for change in found.schema_changes[:20]))

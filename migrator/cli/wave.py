@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migrator.cli import show
+from migrator.cli import cut_over, show
 from migrator.cli.options import Json, Yes, confirm
 
 if TYPE_CHECKING:
     from migrator.store.waves import Wave
 
-app = typer.Typer(help="Start, watch, pause, hold, cancel, approve and cut over waves.", no_args_is_help=True)
+app = typer.Typer(help="Start, watch, pause, hold, cancel, approve, cut over and settle waves.", no_args_is_help=True)
 WHAT = ("batch-size", "workers", "max-lag", "max-sessions", "max-statement", "throttle")
 Name = Annotated[str, typer.Argument(help="The wave's name or number.", metavar="WAVE")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the journal.")]
@@ -27,7 +27,7 @@ def list_(json: Json = False) -> None:
     Example: migrator wave list
     """
     from migrator import runtime
-    from migrator.flows import overview
+    from migrator.flows.helping import overview
 
     with runtime.connect() as rt:
         found = overview.status(rt.desk)
@@ -42,7 +42,7 @@ def show_(wave: Name, json: Json = False) -> None:
     Example: migrator wave show pilot
     """
     from migrator import runtime
-    from migrator.flows import overview
+    from migrator.flows.helping import overview
 
     with runtime.connect() as rt:
         found = overview.wave_detail(rt.desk, wave)
@@ -74,7 +74,7 @@ def start(wave: Name, json: Json = False) -> None:
 
     Example: migrator wave start pilot
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     _order(wave, waves.start, json=json)
 
@@ -86,7 +86,7 @@ def pause(wave: Name, json: Json = False) -> None:
 
     Example: migrator wave pause core-25
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     _order(wave, waves.pause, json=json)
 
@@ -98,7 +98,7 @@ def resume(wave: Name, json: Json = False) -> None:
 
     Example: migrator wave resume core-25
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     _order(wave, waves.resume, json=json)
 
@@ -110,7 +110,7 @@ def hold(wave: Name, reason: Reason, json: Json = False) -> None:
 
     Example: migrator wave hold core-25 --reason "support sees complaints"
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     _order(wave, lambda parts, name: waves.hold(parts, name, reason), json=json)
 
@@ -122,7 +122,7 @@ def cancel(wave: Name, yes: Yes = False, json: Json = False) -> None:
 
     Example: migrator wave cancel edge-rest --yes
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     confirm(f"Cancel wave {wave}? It cannot be started again.", yes=yes)
     _order(wave, waves.cancel, json=json)
@@ -135,7 +135,7 @@ def approve(wave: Name, reason: Reason, yes: Yes = False, json: Json = False) ->
 
     Example: migrator wave approve core-5 --reason "all held users are test accounts" --yes
     """
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     confirm(f"Let wave {wave} pass although its gate holds?", yes=yes)
     _order(wave, lambda parts, name: waves.override(parts, name, reason), json=json)
@@ -161,7 +161,7 @@ def set_(
     from dataclasses import asdict
 
     from migrator import runtime
-    from migrator.flows import orders
+    from migrator.flows.steering import orders
 
     with runtime.connect() as rt:
         given = orders.give(rt.parts, rt.throttle, wave, what, value)
@@ -188,7 +188,7 @@ def retry(
     Example: migrator wave retry all
     """
     from migrator import runtime
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     with runtime.connect() as rt:
         sent, units = waves.retry(rt.parts, wave), waves.units(rt.parts, wave)
@@ -199,26 +199,8 @@ def retry(
     )
 
 
-@app.command("cut-over")
-def cut_over(
-    wave: Annotated[str, typer.Argument(help="The wave's name or number, or `all`.", metavar="WAVE")],
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
-    """
-    Serve the moved users of a wave from the target.
-
-    Example: migrator wave cut-over pilot --yes
-    """
-    from migrator import runtime
-    from migrator.flows import waves
-
-    with runtime.connect() as rt:
-        confirm(f"Serve the moved users of wave {wave} from the target from now on?", yes=yes)
-        live, units = waves.cut_over(rt.parts, wave), waves.units(rt.parts, wave)
-    show.result(
-        {"wave": wave, "live": live}, as_json=json, text=lambda: show.say(f"{live} {units} are live in the target")
-    )
+app.command("cut-over")(cut_over.wave)
+app.command("settle")(cut_over.settle)
 
 
 @app.command()
@@ -233,7 +215,8 @@ def watch(
     """
     from migrator import runtime
     from migrator.errors import GateHolds
-    from migrator.flows import overview, wave_view
+    from migrator.flows import wave_view
+    from migrator.flows.helping import overview
     from migrator.rollout.states import Wave as Status
 
     with runtime.connect() as rt, show.progress() as bars:
@@ -257,7 +240,7 @@ def watch(
 
 def _order(name: str, act: Any, *, json: bool) -> None:
     from migrator import runtime
-    from migrator.flows import overview
+    from migrator.flows.helping import overview
 
     with runtime.connect() as rt:
         wave = act(rt.parts, name)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from migrator.cli import show
 from migrator.cli.options import Json, Yes, confirm
 
 if TYPE_CHECKING:
-    from migrator.flows.campaign import Now
+    from migrator.flows.steering.campaign import Now
     from migrator.runtime import Runtime
     from migrator.supervisor import Supervisor
 
@@ -33,13 +34,16 @@ def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
     Carry the plan out, wave by wave, until it is done or a gate holds.
 
     Starts workers (and, without [broker] url, Redis) and ends them. Exit 0: done; 3: a gate holds; 4: done, but users
-    are held or failed. Ctrl-C ends it after the running batches; the next run goes on.
+    are held or failed. Ctrl-C ends it after the running batches; the next run goes on. Where there are operators, it ends
+    with exit 3 before a full wave that no second person has allowed, and says with which command he does.
 
     Example: migrator run --workers 2 --yes
     """
     from migrator import runtime, supervisor
     from migrator.errors import GateHolds
-    from migrator.flows import campaign, overview, wave_view
+    from migrator.flows import wave_view
+    from migrator.flows.helping import overview
+    from migrator.flows.steering import campaign
 
     with runtime.connect() as rt:
         campaign.look(rt.parts)  # refuses a plan that is not approved, before anything is started
@@ -49,7 +53,7 @@ def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
         found = overview.status(rt.desk)
     show.result(found, as_json=json, text=lambda: _say_status(found))
     if last.situation is campaign.Situation.HELD and last.wave:
-        raise GateHolds(wave_view.held_sentence(last.wave))
+        raise GateHolds(last.trouble or wave_view.held_sentence(last.wave))
     if any(found[whose][status] for whose in ("users", "nobody") for status in ("held", "failed")):
         raise typer.Exit(4)
 
@@ -57,6 +61,9 @@ def run(workers: Slots = 2, yes: Yes = False, json: Json = False) -> None:
 def worker(workers: Slots = 2) -> None:
     """
     Work for waves that others start, until Ctrl-C or SIGTERM; run it on as many machines as you like.
+
+    A worker is a service and needs no token: it starts nothing by itself, and moves only what is in a wave that somebody
+    with the right has started, of a plan that somebody with the right has approved.
 
     Example: migrator worker --workers 4
     """
@@ -69,9 +76,7 @@ def worker(workers: Slots = 2) -> None:
                 show.say(f"working with {workers} slots; the log is {working.state / 'worker.log'}")
                 told: set[str] = set()
                 while True:
-                    known = set(told)
-                    outage = supervisor.patient(working, 1.0, told)
-                    if outage and outage not in known:
+                    if outage := supervisor.patient(working, 1.0, told):
                         show.say(f"waiting: {outage}")
         except KeyboardInterrupt:
             show.say("ended in good order")
@@ -84,7 +89,7 @@ def status(json: Json = False) -> None:
     Example: migrator status
     """
     from migrator import runtime
-    from migrator.flows import overview
+    from migrator.flows.helping import overview
 
     with runtime.connect() as rt:
         found = overview.status(rt.desk)
@@ -93,10 +98,9 @@ def status(json: Json = False) -> None:
 
 def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> Now:
     """Let waves run one after the other; the situation in which it ended."""
-    from migrator import supervisor
-    from migrator.errors import Transient, Unreachable
-    from migrator.flows import campaign
-    from migrator.flows import waves as wave_flows
+    from migrator.errors import NeedsApproval, Transient, Unreachable
+    from migrator.flows.steering import campaign
+    from migrator.flows.steering import waves as wave_flows
 
     told: set[str] = set()
     pause = PAUSE
@@ -105,16 +109,28 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
             try:
                 now = campaign.look(rt.parts)
             except (Unreachable, Transient):  # the control database is away: wait until it is back
-                supervisor.patient(working, PAUSE, told)
+                _patient(working, PAUSE, told, quiet=quiet)
                 continue
             told_of(now)
             if now.situation is campaign.Situation.NEXT and now.wave:
                 confirm(f"Start wave {now.wave.name} ({now.wave.users} {now.wave.units})?", yes=yes)
-                wave_flows.start(rt.parts, now.wave.name)
+                try:
+                    wave_flows.start(rt.parts, now.wave.name)
+                except NeedsApproval as missing:  # --yes answers for one person, not for two
+                    return replace(now, situation=campaign.Situation.HELD, trouble=f"{missing}: migrator run")
             elif now.situation is not campaign.Situation.WORKING:
                 return now
-            supervisor.patient(working, pause, told)
+            _patient(working, pause, told, quiet=quiet)
             pause = PAUSE if working.dispatcher.rang else min(1.5 * pause, LONGEST_PAUSE)
+
+
+def _patient(working: Supervisor, pause: float, told: set[str], *, quiet: bool) -> None:
+    """Tick once; each cause for which everything waits is said once."""
+    from migrator import supervisor
+
+    outage = supervisor.patient(working, pause, told)
+    if outage and not quiet:
+        print(f"waiting: {outage}", file=sys.stderr)
 
 
 @contextmanager
@@ -162,6 +178,8 @@ def _finish_line(seen: dict[str, Any], bars: Any, *, quiet: bool) -> None:
 
 
 def _say_status(found: dict[str, Any], *, waves: bool = False) -> None:
+    if found["read_only"]:
+        show.say(found["read_only"])
     if found["plan"] is None:
         show.say(f"there is no plan yet; {found['next']}")
         return
@@ -172,8 +190,27 @@ def _say_status(found: dict[str, Any], *, waves: bool = False) -> None:
         *(f"wave {wave['name']} is {wave['waiting']['sentence']}" for wave in found["waves"] if wave["waiting"]),
         *([_counted(found["nobody"], "rows that belong to no user")] if any(found["nobody"].values()) else []),
         *([f"{found['cases']['open']} review cases are open"] if found["cases"]["open"] else []),
+        *_requests(found["requests"]),
+        *(
+            [f"waiting for a second person: {count}; migrator approval list"]
+            if (count := found["approvals"]["open"])
+            else []
+        ),
         f"next: {found['next']}",
     )
+
+
+def _requests(asked: dict[str, Any]) -> list[str]:
+    """Who is asked for, and what he waits for: the first few reasons."""
+    if not asked["open"]:
+        return []
+    waits, shown = asked["waits"], asked["waits"][:3]
+    more = [f"  … and {len(waits) - len(shown)} other reasons"] if len(waits) > len(shown) else []
+    return [
+        f"{asked['open']} users are asked for ahead of their wave, the first since {show.moment(asked['since'])}:",
+        *(f"  {one['users']}: {one['reason']}" for one in shown),
+        *more,
+    ]
 
 
 def _counted(statuses: dict[str, int], units: str) -> str:

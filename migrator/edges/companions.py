@@ -19,6 +19,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any, TypeAlias
 
+from migrator.edges.tokens import inherited
+
 log = logging.getLogger("migrator.companions")
 PATIENCE = 10.0  # seconds for a companion that has nothing to do to end
 
@@ -64,7 +66,7 @@ class Companions:
     def _companion(self) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             self._command,
-            env={**os.environ, **self._environment},
+            env=inherited(self._environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C in the terminal is for us alone

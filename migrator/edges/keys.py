@@ -9,6 +9,7 @@ import hmac
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -21,18 +22,39 @@ from migrator.errors import KeyWrong, Refused, SettingWrong
 NONCE_BYTES = 12
 _KEY_BYTES = 32
 _VERSION = b"\x01"
+_ENVELOPE = b"the key before"
+_WRONG = "a sealed value does not open: it was sealed with another project key, or was changed"
+_RESEALED = b"\x01"  # ends what an envelope holds, where sealed values went along
 
 
 class ProjectKey:
-    """One secret of 32 bytes, with a key of its own for each use."""
+    """
+    One secret of 32 bytes, with a key of its own for each use.
 
-    def __init__(self, secret: bytes) -> None:
+    The secret may be changed: what is sealed, the hashes under which people are looked up and the data keys of files
+    then go with the new one alone. What cannot be made again depends on the first one for ever, the *root*, which is
+    kept sealed with the new one: hashes in the target and of who was erased, of tokens, the journal's chain, names in
+    logs. `earlier` is the one before, as long as what it sealed is still met. `resealed`: sealed values went along when
+    the secret was changed; where that was done by a version that left them alone, they are the root's.
+    """
+
+    def __init__(
+        self, secret: bytes, root: bytes | None = None, earlier: bytes | None = None, *, resealed: bool = True
+    ) -> None:
         if len(secret) != _KEY_BYTES:
             raise SettingWrong(f"the project key must have {_KEY_BYTES} bytes, not {len(secret)}")
-        self._values = AESGCM(_derived(secret, "values"))
+        self._secret, self._root = secret, root or secret
+        before = (earlier, self._root) if earlier else ()
+        sealing = tuple(dict.fromkeys((secret, *before))) if resealed else (self._root,)
+        self._values, *self._older = [AESGCM(_derived(one, "values")) for one in sealing]
+        self._people = [_derived(one, "hashes") for one in sealing]
         self._data_keys = AESGCM(_derived(secret, "data keys"))
-        self._hashes = _derived(secret, "hashes")
-        self._mapping = _derived(secret, "mapping")
+        self._before = earlier
+        self._earlier = AESGCM(_derived(earlier, "data keys")) if earlier else None
+        self._hashes = _derived(self._root, "hashes")
+        self._mapping = _derived(self._root, "mapping")
+        self._journal = _derived(self._root, "journal")
+        self._logs = _derived(self._root, "logs")
 
     def __repr__(self) -> str:
         return "ProjectKey(…)"
@@ -68,11 +90,51 @@ class ProjectKey:
             raise SettingWrong(f"there is no project key at {path}; `migrator store upgrade` makes one") from None
         if mode & 0o077:
             raise SettingWrong(f"others can read the project key at {path}; run chmod 600 {path}")
+        return cls.read(content, f"the file {path}")
+
+    @classmethod
+    def read(cls, content: bytes, whence: str) -> ProjectKey:
+        """
+        Understand a key as it is written down: base64 of 32 bytes.
+
+        Args:
+            whence: how to name in messages what it was read from.
+        """
         try:
-            secret = base64.b64decode(content.strip(), validate=True)
-        except binascii.Error:
-            raise SettingWrong(f"the file {path} does not hold a project key") from None
-        return cls(secret)
+            return cls(base64.b64decode(content.strip(), validate=True))
+        except (binascii.Error, SettingWrong):
+            raise SettingWrong(f"{whence} does not hold a project key: base64 of {_KEY_BYTES} bytes") from None
+
+    @property
+    def id(self) -> str:
+        """By which the secret is known: 16 hex digits that say nothing of it."""
+        return _derived(self._secret, "id").hex()[:16]
+
+    @property
+    def knows_earlier(self) -> bool:
+        """Whether files may still be wrapped with the key before it."""
+        return self._before is not None
+
+    def envelope(self, old: ProjectKey, *, wrapping: bool) -> bytes:
+        """
+        Seal what this key has to know of *old*, in whose place it comes: the root, and the secret while data keys are
+        still wrapped with it. Of itself: what it knows already.
+        """
+        before = (self._before or b"") if old is self else old._secret
+        return _encrypted(self._data_keys, old._root + (before if wrapping else b"") + _RESEALED, _ENVELOPE)
+
+    def within(self, envelope: bytes) -> ProjectKey:
+        """
+        The same key, knowing what `envelope` sealed.
+
+        Raises:
+            KeyWrong: It is the envelope of another key.
+        """
+        told = _decrypted(self._data_keys, envelope, _ENVELOPE)
+        root, rest = told[:_KEY_BYTES], told[_KEY_BYTES:]
+        earlier = rest[:_KEY_BYTES] if len(rest) >= _KEY_BYTES else None
+        resealed = earlier is not None or rest == _RESEALED  # what is under way reseals, whichever version began it
+        return ProjectKey(self._secret, root, earlier, resealed=resealed)
 
     def seal(self, text: str) -> bytes:
         """Encrypt a personal value; the same text gives other bytes each time."""
@@ -95,29 +157,56 @@ class ProjectKey:
         Raises:
             KeyWrong: It was sealed with another key, or was changed.
         """
-        return _decrypted(self._values, blob[1:], bytes(blob[:1])).decode("utf-8", "surrogatepass")
+        for cipher in (self._values, *self._older):
+            with suppress(KeyWrong):
+                return _decrypted(cipher, blob[1:], bytes(blob[:1])).decode("utf-8", "surrogatepass")
+        raise KeyWrong(_WRONG)
+
+    def seals(self, blob: bytes) -> bool:
+        """Whether a value was sealed with this very key, and not with an earlier one."""
+        try:
+            _decrypted(self._values, blob[1:], bytes(blob[:1]))
+        except KeyWrong:
+            return False
+        return True
+
+    def resealed(self, blob: bytes) -> bytes:
+        """
+        The same value, sealed with this very key.
+
+        Raises:
+            KeyWrong: No key that is known here sealed it.
+        """
+        return self.seal(self.open(blob))
 
     def fingerprint(self, text: str) -> str:
         """Give a keyed hash for lookup and grouping: 32 hex digits that say nothing without the key."""
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._hashes)
-        return digest.hexdigest()
+        return str(_printed(self._hashes, [text])[0])
 
     def fingerprints(self, texts: Iterable[str | None]) -> list[str | None]:
         """`fingerprint` of each of many, null for null."""
-        keyed, found = hashlib.blake2b(digest_size=16, key=self._hashes), list[str | None]()
-        for text in texts:
-            if text is None:
-                found.append(None)
-                continue
-            hash_ = keyed.copy()
-            hash_.update(text.encode("utf-8", "surrogatepass"))
-            found.append(hash_.hexdigest())
-        return found
+        return _printed(self._hashes, texts)
+
+    def lookups(self, texts: Iterable[str | None]) -> list[str | None]:
+        """Keyed hashes under which people are looked up, null for null: these go along when the key is changed."""
+        return _printed(self._people[0], texts)
+
+    def looked_up_by(self, text: str) -> list[str]:
+        """All hashes under which a text may be found now: several, while they are being made anew."""
+        return [found for key in self._people for found in _printed(key, [text]) if found is not None]
 
     def digest(self, purpose: str, text: str) -> str:
         """Give the keyed hash (HMAC-SHA-256, hex) that mappings write; another for each purpose."""
         said = f"{len(purpose)}:{purpose}{text}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._mapping, said, "sha256").hex()
+
+    def sign(self, entry: bytes) -> bytes:
+        """Give the keyed hash (HMAC-SHA-256) that chains an entry of the journal."""
+        return hmac.digest(self._journal, entry, "sha256")
+
+    def alias(self, user: str) -> str:
+        """What a user is called in logs: always the same, and nobody can tell who it is without the key."""
+        return hmac.digest(self._logs, user.encode("utf-8", "surrogatepass"), "sha256").hex()[:12]
 
     def wrap(self, data_key: bytes, purpose: bytes) -> bytes:
         """Encrypt the key of one file, bound to *purpose*."""
@@ -130,7 +219,29 @@ class ProjectKey:
         Raises:
             KeyWrong: Another key, another purpose, or changed bytes.
         """
-        return _decrypted(self._data_keys, wrapped, purpose)
+        if self._earlier is None or self.wraps(wrapped, purpose):
+            return _decrypted(self._data_keys, wrapped, purpose)
+        return _decrypted(self._earlier, wrapped, purpose)
+
+    def wraps(self, wrapped: bytes, purpose: bytes) -> bool:
+        """Whether a data key is wrapped with this very key, and not with an earlier one."""
+        try:
+            _decrypted(self._data_keys, wrapped, purpose)
+        except KeyWrong:
+            return False
+        return True
+
+
+def _printed(key: bytes, texts: Iterable[str | None]) -> list[str | None]:
+    keyed, found = hashlib.blake2b(digest_size=16, key=key), list[str | None]()
+    for text in texts:
+        if text is None:
+            found.append(None)
+            continue
+        hash_ = keyed.copy()
+        hash_.update(text.encode("utf-8", "surrogatepass"))
+        found.append(hash_.hexdigest())
+    return found
 
 
 def _derived(secret: bytes, use: str) -> bytes:
@@ -146,4 +257,4 @@ def _decrypted(cipher: AESGCM, blob: bytes, purpose: bytes) -> bytes:
     try:
         return cipher.decrypt(bytes(blob[:NONCE_BYTES]), bytes(blob[NONCE_BYTES:]), purpose)
     except (InvalidTag, ValueError):  # ValueError: too short to be anything
-        raise KeyWrong("a sealed value does not open: it was sealed with another project key, or was changed") from None
+        raise KeyWrong(_WRONG) from None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
+
+from migrator.edges.tokens import inherited
+from migrator.errors import Transient
+
+LOOK_EVERY = 0.05  # seconds between two looks at who has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Known:
         """Whether it still is that very process, and no zombie."""
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 0.1 and process.status() != psutil.STATUS_ZOMBIE
+            return abs(process.create_time() - self.started) < 0.1 and not _zombie(process)
         except psutil.NoSuchProcess:
             return False
 
@@ -42,12 +48,16 @@ def remember(process: subprocess.Popen[bytes], name: str, note: str = "") -> Kno
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own (a Ctrl-C in the terminal is for us to pass on), output into *log*."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    """
+    Start a child in a session of its own (a Ctrl-C in the terminal is for us to pass on), output into *log*.
+
+    Raises:
+        Transient: the log cannot be opened; nothing was started.
+    """
+    with _opened(log) as output:
         return subprocess.Popen(
             list(command),
-            env={**os.environ, **environment},
+            env=inherited(environment),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -63,19 +73,48 @@ def end(known: Known, patience: float = 30.0) -> None:
     process = psutil.Process(known.pid)
     family = [process, *process.children(recursive=True)]
     _quietly(process.terminate)
-    _, left = psutil.wait_procs([process], timeout=patience)
-    left += [child for child in family[1:] if child.is_running()]
+    still_there([process], patience)
+    left = still_there(family, 0)
     for straggler in left:
         _quietly(straggler.kill)
-    psutil.wait_procs(left, timeout=5)
+    still_there(left, 5)
+
+
+def still_there(processes: Sequence[psutil.Process], patience: float) -> list[psutil.Process]:
+    """
+    Wait until they have ended; those that have not after so many seconds.
+
+    A zombie has ended: in a container whose first process collects nobody, orphans stay zombies for ever.
+    """
+    until = time.monotonic() + patience
+    while True:
+        left = [one for one in processes if one.is_running() and not _zombie(one)]
+        if not left or time.monotonic() >= until:
+            return left
+        time.sleep(LOOK_EVERY)
+
+
+def _zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def save(path: Path, known: Sequence[Known]) -> None:
-    """Write down what runs, for the next of us."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """
+    Write down what runs, for the next of us.
+
+    Raises:
+        Transient: it cannot be written; what was written before still stands there.
+    """
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps([asdict(one) for one in known]), encoding="utf-8")
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.write_text(json.dumps([asdict(one) for one in known]), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as refused:
+        raise Transient(f"what runs cannot be written down in {path}: {refused.strerror}") from None
 
 
 def load(path: Path) -> list[Known]:
@@ -84,6 +123,15 @@ def load(path: Path) -> list[Known]:
         return [Known(**one) for one in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return log.open("ab")
+    except OSError as refused:
+        said = f"the log {log} cannot be written: {refused.strerror}"
+        raise Transient(f"{said}; who writes to it is started when it can") from None
 
 
 def _quietly(act: object) -> None:

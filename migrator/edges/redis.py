@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from migrator.edges import processes
 from migrator.errors import Unreachable
@@ -74,24 +76,26 @@ def executable() -> str:
 
 def answers(url: str) -> bool:
     """Whether a Redis answers at *url*."""
-    import redis
-
-    plain = url.replace("redis+socket://", "unix://")
-    try:
-        with redis.Redis.from_url(plain, socket_timeout=2, socket_connect_timeout=2) as client:
-            return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
+    return bool(_asked(url, lambda client: client.ping()))
 
 
 def version(url: str) -> str | None:
     """The server's version, or None if it does not answer."""
+    info = _asked(url, lambda client: client.info("server"))
+    return str(info["redis_version"]) if isinstance(info, dict) else None
+
+
+def waiting(url: str, queues: Iterable[str]) -> int:
+    """How many messages nobody has taken from queues yet; none where Redis does not say."""
+    return _asked(url, lambda client: sum(client.llen(name) for name in queues)) or 0
+
+
+def _asked(url: str, question: Callable[[Any], Any]) -> Any:
     import redis
 
     plain = url.replace("redis+socket://", "unix://")
     try:
         with redis.Redis.from_url(plain, socket_timeout=2, socket_connect_timeout=2) as client:
-            info = client.info("server")
-            return str(info["redis_version"]) if isinstance(info, dict) else None
+            return question(client)
     except (redis.RedisError, OSError):
         return None

@@ -8,26 +8,26 @@ batch, fence and mapping set, so that a file put in another's place does not ope
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
-import tempfile
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import polars as pl
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from migrator.edges.keys import NONCE_BYTES, ProjectKey
-from migrator.errors import KeyWrong, Refused, SnapshotDamaged, Transient
+from migrator.edges.shelves import Folder, Shelf
+from migrator.errors import KeyWrong, Refused, SnapshotDamaged
 
 USER = "__user"
 
@@ -37,6 +37,10 @@ _MANIFEST = "manifest.json"
 _PART = ".arrows"
 _PARQUET_PART = ".parquet"  # as parts were written before
 _FILES_PER_FOLDER = 1000
+_NAME = re.compile(r"plan-([^/]+)/\d+/(\d+)-(\d+)\.snapshot")
+_ARCHIVE = "archive"
+_CARRIED = "carried"
+_PROBE = "doctor.probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,37 @@ class Kept:
     frames: dict[str, pl.DataFrame]
 
 
-class Snapshots:
-    """The folder of snapshots."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A snapshot as it lies there, whether anybody knows of it or not."""
 
-    def __init__(self, root: str | Path, key: ProjectKey) -> None:
-        self._root, self._key = Path(root), key
+    plan: str
+    batch: int
+    fence: int
+    size: int
+    at: datetime
+
+    def ref(self, set_hash: str) -> Ref:
+        """Name it; with which mappings it was made is known elsewhere."""
+        return Ref(self.plan, self.batch, self.fence, set_hash)
+
+
+class Snapshots:
+    """All snapshots of a project, in a folder or on another shelf."""
+
+    def __init__(self, root: str | Path | Shelf, key: ProjectKey) -> None:
+        self._shelf: Shelf = Folder(Path(root)) if isinstance(root, str | Path) else root
+        self._key = key
 
     @property
     def archive(self) -> Snapshots:
         """Where source rows are kept that were cleaned away: a folder of its own, as these do not expire."""
-        return Snapshots(self._root / "archive", self._key)
+        return Snapshots(self._shelf.below(_ARCHIVE), self._key)
+
+    @property
+    def carried(self) -> Snapshots:
+        """Where it is kept what the new system had changed when users went back: by the number of the carry as fence."""
+        return Snapshots(self._shelf.below(_CARRIED), self._key)
 
     def keep(self, ref: Ref, manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> str:
         """
@@ -81,12 +106,11 @@ class Snapshots:
 
         Raises:
             Transient: The disk is full.
+            Unreachable: The store is away.
         """
-        path = self._path(ref)
-        with _storage():
-            _make_folder(path.parent, self._root)
-            _replace(path, self._sealed(ref, _packed(manifest, frames)))
-        return str(path.relative_to(self._root))
+        name = self.name(ref)
+        self._shelf.put(name, self._sealed(ref, _packed(manifest, frames)))
+        return name
 
     def load(self, ref: Ref) -> Kept:
         """
@@ -95,24 +119,42 @@ class Snapshots:
         Raises:
             SnapshotDamaged: It is not there, was changed, or was sealed with another key or for another batch.
         """
-        with _storage():
-            try:
-                content = self._path(ref).read_bytes()
-            except FileNotFoundError:
-                raise self._damaged(ref, "is not there") from None
-        return _unpacked(self._opened(ref, content))
+        return _unpacked(self._opened(ref, self._content(ref)))
 
     def name(self, ref: Ref) -> str:
         """The path below the root, whether it is there or not."""
-        return str(self._path(ref).relative_to(self._root))
+        folder = f"{ref.batch // _FILES_PER_FOLDER:06d}"
+        # quote leaves dots alone, and a plan named '..' must not leave the root
+        return f"plan-{quote(ref.plan, safe='')}/{folder}/{ref.batch}-{ref.fence}.snapshot"
 
     def delete(self, ref: Ref) -> None:
         """Remove a snapshot; one that is not there is removed already."""
-        path = self._path(ref)
-        with _storage():
-            path.unlink(missing_ok=True)
-            if path.parent.is_dir():
-                _sync_folder(path.parent)
+        self._shelf.delete(self.name(ref))
+
+    def is_there(self, ref: Ref) -> bool:
+        """Whether something lies under its name."""
+        return self._shelf.get(self.name(ref)) is not None
+
+    def where(self, ref: Ref) -> str:
+        """How a person finds it."""
+        return self._shelf.where(self.name(ref))
+
+    def there(self) -> Iterator[Found]:
+        """All that lie there, the archive aside."""
+        for item in self._shelf.items(""):
+            if named := _NAME.fullmatch(item.name):
+                yield Found(unquote(named[1]), int(named[2]), int(named[3]), item.size, item.at)
+
+    def try_out(self) -> None:
+        """Put something there, read it and remove it; Refused or Unreachable where that cannot be done."""
+        content = os.urandom(NONCE_BYTES)
+        self._shelf.put(_PROBE, content)
+        there = self._shelf.get(_PROBE)
+        self._shelf.delete(_PROBE)
+        if there != content:
+            raise Refused(
+                f"what was put at {self._shelf.where(_PROBE)} is not what is there; two projects share the place?"
+            )
 
     def rewrite(self, ref: Ref, without_users: AbstractSet[str]) -> str:
         """Keep a snapshot again, under a new data key, without the rows of some users (by the column `__user`)."""
@@ -121,34 +163,62 @@ class Snapshots:
             ref, kept.manifest, {name: _without(frame, without_users) for name, frame in kept.frames.items()}
         )
 
-    def _path(self, ref: Ref) -> Path:
-        folder = f"{ref.batch // _FILES_PER_FOLDER:06d}"
-        # quote leaves dots alone, and a plan named '..' must not leave the root
-        return self._root / f"plan-{quote(ref.plan, safe='')}" / folder / f"{ref.batch}-{ref.fence}.snapshot"
+    def rewrap(self, ref: Ref, old: ProjectKey) -> bool:
+        """
+        Wrap the data key of a snapshot with this project key, where it is wrapped with *old*; False where it was done.
+
+        The content stays as it is.
+        """
+        content = self._content(ref)
+        wrapped, sealed = self._apart(ref, content)
+        if self._key.wraps(wrapped, _purpose(ref)):
+            return False
+        try:
+            data_key = old.unwrap(wrapped, _purpose(ref))
+        except KeyWrong:
+            raise self._damaged(ref, _WRONG) from None
+        self._shelf.put(self.name(ref), _headed(self._key.wrap(data_key, _purpose(ref))) + sealed)
+        return True
+
+    def _content(self, ref: Ref) -> bytes:
+        content = self._shelf.get(self.name(ref))
+        if content is None:
+            raise self._damaged(ref, "is not there")
+        return content
 
     def _sealed(self, ref: Ref, content: bytes) -> bytes:
         data_key, nonce = AESGCM.generate_key(bit_length=256), os.urandom(NONCE_BYTES)
-        wrapped = self._key.wrap(data_key, _purpose(ref))
-        header = _MAGIC + len(wrapped).to_bytes(_LENGTH_BYTES) + wrapped
+        header = _headed(self._key.wrap(data_key, _purpose(ref)))
         try:
             return header + nonce + AESGCM(data_key).encrypt(nonce, content, _purpose(ref))
         except OverflowError:
             raise Refused(f"the snapshot of batch {ref.batch} is larger than 2 GB; make batches smaller") from None
 
     def _opened(self, ref: Ref, content: bytes) -> bytes:
+        wrapped, sealed = self._apart(ref, content)
+        try:
+            data_key = self._key.unwrap(wrapped, _purpose(ref))
+            return AESGCM(data_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _purpose(ref))
+        except (KeyWrong, InvalidTag, ValueError):
+            raise self._damaged(ref, _WRONG) from None
+
+    def _apart(self, ref: Ref, content: bytes) -> tuple[bytes, bytes]:
+        """The wrapped data key, and what it seals."""
         if not content.startswith(_MAGIC):
             raise self._damaged(ref, "is not a snapshot of this version")
         start = len(_MAGIC) + _LENGTH_BYTES
         end = start + int.from_bytes(content[len(_MAGIC) : start])
-        try:
-            data_key = self._key.unwrap(content[start:end], _purpose(ref))
-            nonce, sealed = content[end : end + NONCE_BYTES], content[end + NONCE_BYTES :]
-            return AESGCM(data_key).decrypt(nonce, sealed, _purpose(ref))
-        except (KeyWrong, InvalidTag, ValueError):
-            raise self._damaged(ref, "was changed, or sealed with another key or for another batch") from None
+        return content[start:end], content[end:]
 
     def _damaged(self, ref: Ref, what: str) -> SnapshotDamaged:
-        return SnapshotDamaged(f"the snapshot of batch {ref.batch} (fence {ref.fence}) at {self._path(ref)} {what}")
+        return SnapshotDamaged(f"the snapshot of batch {ref.batch} (fence {ref.fence}) at {self.where(ref)} {what}")
+
+
+_WRONG = "was changed, or sealed with another key or for another batch"
+
+
+def _headed(wrapped: bytes) -> bytes:
+    return _MAGIC + len(wrapped).to_bytes(_LENGTH_BYTES) + wrapped
 
 
 def _purpose(ref: Ref) -> bytes:
@@ -165,10 +235,15 @@ def _packed(manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> 
 
 
 def _streamed(frame: pl.DataFrame) -> bytes:
-    """An Arrow stream, which takes half of the time that Parquet takes."""
+    """
+    An Arrow stream, which takes half of the time that Parquet takes.
+
+    Of a clone, which shares the data and has a lock of its own: Polars writes to our buffer with the frame locked and the
+    interpreter released, and whoever else looks at the very same frame meanwhile stops both for ever.
+    """
     part = io.BytesIO()
     # newer levels write texts as views, with all texts of the frame that this one was filtered from: also erased ones
-    frame.write_ipc_stream(part, compression="zstd", compat_level=pl.CompatLevel.oldest())
+    frame.clone().write_ipc_stream(part, compression="zstd", compat_level=pl.CompatLevel.oldest())
     return part.getvalue()
 
 
@@ -188,49 +263,3 @@ def _without(frame: pl.DataFrame, users: AbstractSet[str]) -> pl.DataFrame:
     if USER not in frame.columns:
         return frame
     return frame.filter(~pl.col(USER).is_in(pl.Series(sorted(users), dtype=pl.String).implode()).fill_null(False))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a whole new file in place: after a crash there is the old one or the new one, never a part."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")  # of mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(path.parent)
-
-
-def _make_folder(folder: Path, root: Path) -> None:
-    """Make *folder* and what is missing above it, each name durable in its parent, closed to others."""
-    if folder.is_dir():
-        return
-    if folder != root:
-        _make_folder(folder.parent, root)
-    folder.mkdir(mode=0o700, parents=folder == root, exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    """Say what the disk said: what may pass, and what somebody must change."""
-    try:
-        yield
-    except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "OSError")
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE):
-            raise Transient(f"the snapshot folder cannot take a file now: {error.strerror} ({name})") from error
-        raise Refused(f"the snapshot folder cannot be used: {error.strerror} ({name}) at {error.filename}") from error

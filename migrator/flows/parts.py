@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from migrator.edges.databases.base import Database, Legacy
-from migrator.flows.desk import Desk
+from migrator.flows.people.desk import Desk
 from migrator.rollout.pace import Pace
 
 if TYPE_CHECKING:
     from migrator.edges.companions import Companions
+    from migrator.edges.databases.change_log import ChangeLog
+    from migrator.edges.databases.freeze_lock import FreezeLock
+    from migrator.edges.databases.watching import Watch
+    from migrator.edges.home_cache import HomeCache
     from migrator.edges.snapshots import Snapshots
     from migrator.mapping.model import MappingSet
 
@@ -31,9 +35,24 @@ class Limits:
     lease: timedelta = timedelta(seconds=60)
     grace: timedelta = timedelta(seconds=60)
     ring_again: timedelta = timedelta(seconds=60)
+    reap_every: timedelta = timedelta(seconds=10)
+    leader: timedelta = timedelta(seconds=15)
+    retry_after: timedelta = timedelta(seconds=5)
     attempts: int = 5
     interruptions: int = 3
     pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How users are cut over, from `[cutover]`; and how many are moved ahead of their waves, from `[on_demand]`."""
+
+    budget: timedelta = timedelta(seconds=30)
+    drain: timedelta = timedelta(seconds=6)
+    users: int = 2000
+    lock: bool = False  # legacy itself refuses writes to users who are frozen
+    asked_per_minute: int = 60
+    asked_cut_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,33 @@ class Telling:
     templates: Any = None  # flows.notices.Templates
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long what is over is kept, and how often it is looked for (0: never): `[snapshots] keep`, `[housekeeping]`."""
+
+    snapshots: timedelta = timedelta(days=30)
+    rows: timedelta = timedelta(days=90)
+    every: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """
+    How it is found who changed in legacy, from `[changes]`: per database (a single one is called "legacy") scan ·
+    updated_at · trigger; `logs` are what triggers write into.
+    """
+
+    how: Mapping[str, str] = field(default_factory=lambda: {"legacy": "scan"})
+    overlap: timedelta = timedelta(minutes=10)
+    scan_every: timedelta = timedelta(hours=24)
+    logs: Mapping[str, ChangeLog] = field(default_factory=dict)
+
+    @property
+    def only_scans(self) -> bool:
+        """Whether in one of them nothing but a scan tells of changes."""
+        return "scan" in self.how.values()
+
+
 @dataclass(frozen=True)
 class Parts(Desk):
     """Databases, snapshots, keys, clock and limits of one project."""
@@ -59,6 +105,16 @@ class Parts(Desk):
     folder: str = ""  # of the mappings, as cases name it: mappings/shop/
     limits: Limits = Limits()
     telling: Telling = Telling()
+    cutting: Cutting = Cutting()
+    keeping: Keeping = Keeping()
+    watches: Mapping[str, Watch] = field(default_factory=dict)  # of the legacy databases: who writes to them now
+    locks: Mapping[str, FreezeLock] = field(default_factory=dict)  # of the legacy databases: whose rows they refuse
+    writable: Mapping[str, Database] = field(
+        default_factory=dict
+    )  # legacy databases that changes may be carried back to
+    policy: str = "block"  # of a rollback after the cutover, from `[rollback]`
+    homes: HomeCache | None = None  # what applications remember of where users are served
+    capture: Capture = field(default_factory=Capture)
     companions: Companions | None = None  # processes that may work beside this one
     actor: str = "system"
     now: Callable[[], datetime] = utc_now

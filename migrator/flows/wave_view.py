@@ -41,9 +41,10 @@ def held_sentence(wave: waves.Wave) -> str:
     """Why a wave is held, or was stopped and rolled back, and what goes on from here."""
     said = "; ".join(finding["sentence"] for finding in wave.findings or []) or "no reason is recorded"
     if wave.status is Wave.ROLLED_BACK:
+        why = f"was stopped and rolled back: {said}" if wave.verdict == "stop" else "was rolled back"
         return (
-            f"wave {wave.name} was stopped and rolled back: {said}. "
-            f"Now: find the cause, then `migrator wave retry {wave.name}`"
+            f"wave {wave.name} {why}. Now: find the cause, then `migrator wave retry {wave.name}`, "
+            f"or leave its users in legacy with `migrator wave cancel {wave.name}`"
         )
     if wave.verdict == "stop":
         after = f"roll it back with `migrator rollback wave {wave.name}`, or cancel it with `migrator wave cancel {wave.name}`"

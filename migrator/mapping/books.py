@@ -24,5 +24,8 @@ class Book:
         out = self.written + self.folded + self.filtered + self.skipped + self.review + self.blocked
         return self.read + self.expanded == out
 
+    def __sub__(self, other: Book) -> Book:
+        return Book(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+
     def __add__(self, other: Book) -> Book:
         return Book(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))

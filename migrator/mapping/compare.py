@@ -116,7 +116,7 @@ def _agree(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: T
         ours, theirs = ours.sort(by), theirs.sort(by)
         if not ours[plain].equals(theirs[plain]):
             return False
-    return not any(_unlike(ours[name], theirs[name], table.columns[name]).any() for name in trees)
+    return not any(unlike(ours[name], theirs[name], table.columns[name]).any() for name in trees)
 
 
 def _told(ours: pl.DataFrame, theirs: pl.DataFrame, by: Sequence[str], table: Table) -> pl.DataFrame:
@@ -145,23 +145,23 @@ def _lines(rows: pl.DataFrame, places: Sequence[str], kind: str) -> pl.DataFrame
 
 
 def _values(both: pl.DataFrame, name: str, column: Column, places: Sequence[str]) -> pl.DataFrame:
-    unlike = both.filter(_unlike(both[name], both[f"{name} found"], column))
-    return unlike.select(places).with_columns(
+    differing = both.filter(unlike(both[name], both[f"{name} found"], column))
+    return differing.select(places).with_columns(
         pl.lit(name).alias("column"),
         pl.lit(VALUE).alias("kind"),
-        columns.text(unlike[name]).alias("meant"),
-        columns.text(unlike[f"{name} found"]).alias("found"),
+        columns.text(differing[name]).alias("meant"),
+        columns.text(differing[f"{name} found"]).alias("found"),
     )
 
 
-def _unlike(meant: pl.Series, found: pl.Series, column: Column) -> pl.Series:
+def unlike(meant: pl.Series, found: pl.Series, column: Column) -> pl.Series:
     """Where two values are not the same; of JSON those that are not the same document."""
     if meant.dtype != found.dtype:
         meant, found = columns.text(meant), columns.text(found)
-    unlike = meant.ne_missing(found)
-    if column.kind is Kind.JSON and unlike.any():
-        unlike = unlike & _json(columns.blank(meant, ~unlike)).ne_missing(_json(columns.blank(found, ~unlike)))
-    return unlike
+    differs = meant.ne_missing(found)
+    if column.kind is Kind.JSON and differs.any():
+        differs = differs & _json(columns.blank(meant, ~differs)).ne_missing(_json(columns.blank(found, ~differs)))
+    return differs
 
 
 def _json(series: pl.Series) -> pl.Series:

@@ -38,6 +38,23 @@ def apply(set_: MappingSet, target: Schema, sources: dict[str, SourceRows], cont
     Cost:
         Loops over rules, never over rows; Python only once per distinct value of the few steps that need it.
     """
+    return mapped_of(drafts_of(set_, target, sources, context), sources, context)
+
+
+def mapped_of(drafts: MappingOf[str, Draft], sources: MappingOf[str, SourceRows], context: Context) -> Mapped:
+    """Settle what becomes of each row of *drafts*, which are made of *sources*."""
+    return _mapped(_settled(drafts), sources, context)
+
+
+def drafts_of(
+    set_: MappingSet, target: Schema, sources: MappingOf[str, SourceRows], context: Context
+) -> dict[str, Draft]:
+    """
+    Carry out all mappings, parents first; who may be written is not settled yet.
+
+    Raises:
+        Refused: as `apply`.
+    """
     made: dict[str, Draft] = {}
     anchors: dict[str, Anchors] = {}
     parents = {wait.parent for mapping in set_.mappings.values() for wait in walk.waits(mapping)}
@@ -52,8 +69,7 @@ def apply(set_: MappingSet, target: Schema, sources: dict[str, SourceRows], cont
         meetings.check(draft, [other for other in made.values() if other.mapping.target.table == table.name], table)
         if name in parents:
             anchors[name] = draft.anchors()
-    settled = _settled(made)
-    return _mapped(settled, sources, context)
+    return made
 
 
 def table_of(target: Schema, mapping: Mapping) -> Table:

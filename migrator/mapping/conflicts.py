@@ -16,6 +16,7 @@ from migrator.mapping.outcome import FINDINGS, Context, Mapped
 from migrator.mapping.pairs import ROW, Pairs
 from migrator.mapping.schema import Schema
 
+RULE = "on_conflict"
 WRITES_OVER = ("update", "update_if_newer", "fill_nulls")
 #: Ids that may give way to that of a row which is there; the others are made of other rows or of the fields.
 _OF_ITS_OWN = ("uuid5", "keep", "sequence")
@@ -156,12 +157,22 @@ def _judged(
             verdict.skip |= skip - doubtful
             verdict.hold(document, rows, doubtful, one.at, _several(one.at))
             held = held - skip - doubtful
-        verdict.hold(document, rows, held, one.at, _is_there(one.at))
+        verdict.hold(document, rows, held, one.at, _is_there(one.at) + _perhaps_handed_over(document, one.at))
     return verdict
 
 
 def _is_there(at: Meeting) -> str:
     return f"a row with this {', '.join(at.columns)} is already in {at.table}"
+
+
+def _perhaps_handed_over(document: Document, at: Meeting) -> str:
+    """An id that comes of a legacy row is nobody's but that row's: whoever had the row before was moved with it."""
+    if document.target.id.how not in ("uuid5", "keep") or len(at.columns) != 1 or at.columns[0] in document.fields:
+        return ""
+    return (
+        "; if another user had the row when he was moved, `migrator sync` brings him over without it, "
+        "and sends this one again"
+    )
 
 
 def _several(at: Meeting) -> str:
@@ -243,7 +254,7 @@ def _findings(document: Document, rows: pl.DataFrame, hold: set[int], meeting: M
             pl.col("__key").alias("key"),
             pl.lit(None, pl.String).alias("item_key"),
             pl.lit(", ".join(meeting.columns)).alias("field"),
-            pl.lit("on_conflict").alias("rule"),
+            pl.lit(RULE).alias("rule"),
             shown.alias("value"),
             pl.lit(None, pl.String).alias("after"),
             pl.lit("review").alias("outcome"),

@@ -83,9 +83,9 @@ def read(folder: Path, installed: Collection[str] = ()) -> Draft:
         )
         return Draft(None, tuple(notes.found), {})
     found = sorted(path for path in folder.iterdir() if _is_yaml(path.name) and path.is_file())
-    texts = {path.name: text for path in found if (text := _text(path, notes)) is not None}
+    texts = {path.name: text for path in found if (text := _text(folder, path.name, notes)) is not None}
     missing, elsewhere = len(texts) < len(found), code.installed(installed)
-    return _read(texts, prefix, lambda name: _text(folder / name, notes), notes, elsewhere, missing=missing)
+    return _read(texts, prefix, lambda name: _text(folder, name, notes), notes, elsewhere, missing=missing)
 
 
 def _read(
@@ -139,14 +139,19 @@ def _is_yaml(name: str) -> bool:
     return name.endswith(_YAML) and not name.startswith(".")
 
 
-def _text(path: Path, notes: Notes) -> str | None:
+def _text(folder: Path, name: str, notes: Notes) -> str | None:
+    path = folder / name
     place = Place(path.as_posix(), 0, 0)
     try:
-        content = path.read_bytes()
+        if not path.resolve().is_relative_to(folder.resolve()):
+            notes.add("E100", place, "the file leads out of the folder of the set", "copy it into the folder")
+            return None
+        with path.open("rb") as file:
+            content = file.read(_MOST_CSV_BYTES + 1)
     except FileNotFoundError:
         return None
-    except OSError as broken:
-        notes.add("E100", place, f"the file cannot be read: {broken.strerror}")
+    except (OSError, ValueError) as broken:
+        notes.add("E100", place, f"the file cannot be read: {getattr(broken, 'strerror', None) or broken}")
         return None
     if len(content) > _MOST_CSV_BYTES:
         notes.add("E106", place, "the file is larger than 16 MB")

@@ -321,6 +321,9 @@ def _rule_shapes() -> dict[str, Shape]:
         },
         "on_missing": _words(rules.ON_MISSING, "What a lookup gives that finds nothing."),
         "sensitive": _said(_FLAG, "The value is shown nowhere: no case, log or report."),
+        "owner": _words(
+            rules.OWNERS, "Whose changes count when a user goes back after the cutover; legacy by default."
+        ),
     }
 
 
@@ -387,6 +390,10 @@ def _set() -> Shape:
         "activity": {"type": "array", "items": _map(sets.ACTIVITY, _sign_shapes(), sets.ACTIVITY[:3])},
         "paid": {"type": "array", "items": _map(sets.PAID, _sign_shapes(), (*sets.ACTIVITY[:3], "amount"))},
         "tables": _ref("ignored", "Legacy tables that no mapping reads, each with its reason."),
+        "changes": {
+            "description": "Tables, each with the column that says when a row was written last.",
+            **_free(_NAME),
+        },
         "also": _free(_map(sets.ALSO, {**_users_shapes(), **_silo_shapes()}, ("table", "key", "same"))),
     }
     return _map(sets.KEYS, shapes, ("set", "users"), "Who the users are, what they did, and what nobody moves.")

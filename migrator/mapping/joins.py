@@ -59,7 +59,7 @@ class Reading:
         if not self.null_if:
             return frame
         meant = [text for text in map(columns.literal_text, self.null_if) if text is not None]
-        return frame.with_columns(_nulled(series, meant) for series in frame.get_columns())
+        return frame.with_columns(nulled(series, meant) for series in frame.get_columns())
 
     def where(self, where: Predicate, frame: pl.DataFrame) -> pl.DataFrame:
         """Leave the rows of *frame* for which a condition holds."""
@@ -86,7 +86,8 @@ class OfFrame:
         return columns.of(self.frame.get_column(str(name)))
 
 
-def _nulled(series: pl.Series, meant: list[str]) -> pl.Series:
+def nulled(series: pl.Series, meant: Sequence[str]) -> pl.Series:
+    """Make null of every value that is one of the texts *meant*."""
     if series.dtype in (pl.String, pl.Null):
         hit = series.cast(pl.String).is_in(meant)
     elif series.dtype == pl.Binary:

@@ -294,6 +294,7 @@ class Rule:
     use: Literal = UNSET  # with on_error use
     on_missing: str = "review"  # review | null | skip
     sensitive: bool = False
+    owner: str = "legacy"  # legacy | target: whose changes count when a user goes back after the cutover
 
 
 # ---- a mapping --------------------------------------------------------------------------------------------------
@@ -481,6 +482,7 @@ class UserSet:
     activity: tuple[Activity, ...] = ()
     paid: tuple[Activity, ...] = ()
     tables: tuple[Ignore, ...] = ()
+    changes: dict[str, str] = field(default_factory=dict)  # table -> the column that says when a row was written last
     also: dict[str, Also] = field(default_factory=dict)  # in the order of trust for what two of them say differently
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from migrator.mapping.model import Place
+
+MOST_SHOWN = 200  # what a person reads; more come from one cause
+LONGEST_LINE = 200
+Lines: TypeAlias = Mapping[str, list[str]]
 
 #: Every code with its name. A code that begins with E is an error, one with W a warning.
 NAMES = {
@@ -71,6 +75,8 @@ NAMES = {
     "W702": "call-without-example",
     "E703": "example-does-not-fit",
     "E801": "schema-changed",
+    "W901": "column-not-carried-back",
+    "W902": "row-not-carried-back",
 }
 
 
@@ -113,10 +119,14 @@ def render(problems: Iterable[Problem], texts: Mapping[str, str]) -> str:
     Show problems for people: place, the line, carets under the exact word, the sentence, and help.
 
     Args:
-        problems: In any order; shown by file and line.
+        problems: In any order; shown by file and line, the first `MOST_SHOWN` of them. `as_json` has all.
         texts: Name of a file -> its text. A name may lack the folder that places have before it.
     """
-    return "\n".join(_shown(problem, texts) for problem in in_order(problems))
+    ordered = in_order(problems)
+    lines = {name: text.split("\n") for name, text in texts.items()}
+    shown = [_shown(problem, lines) for problem in ordered[:MOST_SHOWN]]
+    more = [f"… and {len(ordered) - MOST_SHOWN} more"] if len(ordered) > MOST_SHOWN else []
+    return "\n".join([*shown, *more])
 
 
 def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
@@ -134,7 +144,7 @@ def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(problem: Problem, texts: Mapping[str, str]) -> str:
+def _shown(problem: Problem, texts: Lines) -> str:
     place = problem.place
     at = f"{place.file}:{place.line}:{place.column}" if place.line else place.file
     lines = [f"{at}  {problem.level} {problem.code} {problem.name}", *_pointed(problem, texts)]
@@ -144,22 +154,31 @@ def _shown(problem: Problem, texts: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _pointed(problem: Problem, texts: Mapping[str, str]) -> list[str]:
+def _pointed(problem: Problem, texts: Lines) -> list[str]:
     place = problem.place
     line = _line(place, texts)
     if line is None:
         return [f"       | {problem.text}"]
-    before, under = line[: place.column - 1], line[place.column - 1 : place.column - 1 + place.length]
+    line, at = _window(line, place.column - 1)
+    before, under = line[:at], line[at : at + place.length]
     indent, carets = " " * _width(before), "^" * max(1, _width(under))
     return [f"{place.line:>6} | {line}", f"       | {indent}{carets} {problem.text}"]
 
 
-def _line(place: Place, texts: Mapping[str, str]) -> str | None:
-    for name, text in texts.items():
+def _line(place: Place, texts: Lines) -> str | None:
+    for name, lines in texts.items():
         if place.file == name or place.file.endswith(f"/{name}"):
-            lines = text.split("\n")
             return lines[place.line - 1].rstrip("\r").replace("\t", " ") if 0 < place.line <= len(lines) else None
     return None
+
+
+def _window(line: str, at: int) -> tuple[str, int]:
+    """The part of a line that is to be read around *at*, and where *at* is in it."""
+    if len(line) <= LONGEST_LINE:
+        return line, at
+    start = max(0, min(at - LONGEST_LINE // 2, len(line) - LONGEST_LINE))
+    before, after = "…" if start else "", "…" if start + LONGEST_LINE < len(line) else ""
+    return f"{before}{line[start : start + LONGEST_LINE]}{after}", at - start + len(before)
 
 
 def _width(text: str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MODES = ("fixed", "mean", "median", "quantile", "pareto")
 #: One of the last digit that frames of money carry.
 SMALLEST = Decimal(1).scaleb(-18)
-_LARGEST = Decimal(10) ** 20
+LARGEST = Decimal(10) ** 20  # no amount of money that frames can carry is as large
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def read_number(name: str, value: object, problems: list[str]) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         number = Decimal("nan")
-    if isinstance(value, bool) or not number.is_finite() or abs(number) >= _LARGEST:
+    if isinstance(value, bool) or not number.is_finite() or abs(number) >= LARGEST:
         problems.append(f"[tiers] {name} is a number, not {value!r}")
         return Decimal("0.5")
     return number

@@ -15,6 +15,7 @@ ALPHA = 0.4  # how much the newest batch counts
 LOOK_BACK = 20  # batches
 STEP = 0.2  # of the present size, at most, per batch that ended
 SLACK = 1 / 3  # of the target: within it the size stays
+SMALLEST_PART = 2  # of a batch, toward the end of a wave
 BELIEVED = 2.0  # times what was to be expected; one batch that took longer is not believed more
 
 
@@ -51,6 +52,18 @@ def follow(present: int, ended: Sequence[Ended], new: int, pace: Pace) -> int:
     for place in range(max(len(ended) - new, 0), len(ended)) if pace.adaptive else ():
         present = step(present, ended[: place + 1], pace)
     return _bounded(present, pace) if pace.adaptive else present
+
+
+def shared(size: int, left: int, workers: int) -> int:
+    """
+    Make the last batches of a wave smaller, so that its workers end together and none waits for a large one.
+
+    Source: guided self-scheduling (Polychronopoulos and Kuck, 1987): each takes his share of what is left. A small batch
+    costs nearly as much to begin as a large one: never less than half of *size*.
+    """
+    if workers < 2:
+        return size
+    return max(1, min(size, max(size // SMALLEST_PART, left // workers)))
 
 
 def step(present: int, ended: Sequence[Ended], pace: Pace) -> int:

@@ -252,6 +252,8 @@ WAVE: Table = {
     (Wave.ROLLING_BACK, "restored"): Wave.ROLLED_BACK,
     # the same wave again: the signature stands, the start is a new decision
     (Wave.ROLLED_BACK, "retry"): Wave.APPROVED,
+    # a person leaves it out: the waves after it go on without its users
+    (Wave.ROLLED_BACK, "cancel"): Wave.CANCELLING,
 }
 
 BATCH: Table = {
@@ -333,6 +335,8 @@ NOTICE: Table = {
 
 Noun: TypeAlias = Literal["user", "wave", "batch", "case", "notice"]
 
+#: What no person orders: it comes about.
+BY_ITSELF = frozenset({"drained", "pass", "restored"})
 STATUSES: Mapping[str, type[Status]] = {"user": User, "wave": Wave, "batch": Batch, "case": Case, "notice": Notice}
 TABLES: Mapping[str, Table] = {"user": USER, "wave": WAVE, "batch": BATCH, "case": CASE, "notice": NOTICE}
 
@@ -364,7 +368,14 @@ def step(noun: Noun, status: str, event: str, ref: str) -> Status:
     try:
         return TABLES[noun][now, event]
     except KeyError:
-        raise NotAllowed(noun, ref, now.value, event, events(noun, now)) from None
+        raise NotAllowed(noun, ref, now.value, event, _for_people(noun, now)) from None
+
+
+def _for_people(noun: Noun, now: Status) -> tuple[str, ...]:
+    """What somebody can do about it now, or what he has to wait for."""
+    possible = {event: after for (before, event), after in TABLES[noun].items() if before is now}
+    orders = tuple(event for event in possible if event not in BY_ITSELF)
+    return orders or tuple(f"wait until it is {after.value}" for after in possible.values())
 
 
 def events(noun: Noun, status: str) -> tuple[str, ...]:

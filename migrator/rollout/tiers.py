@@ -152,6 +152,8 @@ def _sums(paid: pl.DataFrame, rates: Mapping[str, Decimal]) -> pl.DataFrame:
             (amount * rates[currency]).quantize(cuts.SMALLEST)
             for amount, currency in per_currency.select("m", "currency").iter_rows()
         ]
+        if sum(map(abs, worth)) >= cuts.LARGEST:
+            raise Refused("payments times [tiers.rates] are more than 20 digits: say there what one of each is worth")
     values = pl.Series("m", worth, dtype=_MONEY)
     return per_currency.with_columns(values).group_by("user").agg(m=pl.col("m").sum())
 

@@ -13,6 +13,9 @@ from migrator.rollout.states import Batch as Status
 from migrator.store.control import clock
 from migrator.store.tables import batches, users
 
+MOVE, SYNC = "move", "sync"  # what a batch does: the dispatcher, gates and paces know those of a move only
+_OF_A_MOVE = batches.c.op == MOVE
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -38,6 +41,9 @@ class Batch:
     finished_at: datetime | None
     rows: int | None
     memory: int | None = None
+    op: str = "move"
+    from_place: int | None = None
+    to_place: int | None = None
 
 
 def _batch(row: Any) -> Batch:
@@ -79,6 +85,13 @@ def add(
     return batch_id
 
 
+def add_places(db: sa.Connection, wave_id: int, ordinal: int, users: int, from_place: int, to_place: int) -> int:
+    """Store a ready batch of the users who stand there and have no batch; its id."""
+    values = {"users": users, "from_place": from_place, "to_place": to_place, "status": Status.READY.value}
+    stored = db.execute(sa.insert(batches).values(wave_id=wave_id, ordinal=ordinal, ramp=False, **values))
+    return int(stored.inserted_primary_key[0])  # type: ignore[index]
+
+
 def get(db: sa.Connection, batch_id: int) -> Batch | None:
     """One batch, or None."""
     row = db.execute(sa.select(batches).where(batches.c.id == batch_id)).mappings().first()
@@ -87,10 +100,39 @@ def get(db: sa.Connection, batch_id: int) -> Batch | None:
 
 def of_wave(db: sa.Connection, wave_id: int, statuses: Iterable[Status] | None = None) -> list[Batch]:
     """Batches of a wave in their order; only those in *statuses* where given."""
-    query = sa.select(batches).where(batches.c.wave_id == wave_id).order_by(batches.c.ordinal, batches.c.id)
+    mine = (batches.c.wave_id == wave_id, _OF_A_MOVE)
+    query = sa.select(batches).where(*mine).order_by(batches.c.ordinal, batches.c.id)
     if statuses is not None:
         query = query.where(batches.c.status.in_([status.value for status in statuses]))
     return [_batch(row) for row in db.execute(query).mappings()]
+
+
+def begin_sync(db: sa.Connection, wave_id: int, users_: int, owner: str, lease: timedelta) -> Batch:
+    """
+    Store a batch that is leased from the start and brings over users of a wave again: nobody else hands it out.
+
+    Its users stay in the batch that moved them until it is done.
+    """
+    now = clock(db)
+    inserted = db.execute(
+        sa.insert(batches).values(
+            wave_id=wave_id,
+            ordinal=last_ordinal(db, wave_id) + 1,
+            ramp=False,
+            users=users_,
+            status=Status.RUNNING.value,
+            op=SYNC,
+            fence=1,
+            owner=owner,
+            lease_until=now + lease,
+            progress_at=now,
+            started_at=now,
+        )
+    ).inserted_primary_key
+    assert inserted is not None
+    begun = get(db, int(inserted[0]))
+    assert begun is not None
+    return begun
 
 
 def last_ordinal(db: sa.Connection, wave_id: int) -> int:
@@ -125,6 +167,16 @@ def claim(db: sa.Connection, batch_id: int, dispatch_no: int | None, owner: str,
         )
     )
     return get(db, batch_id) if done.rowcount == 1 else None
+
+
+def end_lease(db: sa.Connection, batch: Batch) -> None:
+    """Whoever holds the batch is gone: whoever wants it may take it."""
+    _mine(db, batch, lease_until=clock(db) - timedelta(seconds=1))
+
+
+def forget_places(db: sa.Connection, batch_id: int) -> None:
+    """The users of a batch know it now."""
+    db.execute(sa.update(batches).where(batches.c.id == batch_id).values(from_place=None, to_place=None))
 
 
 def refence(db: sa.Connection, batch_id: int) -> int:
@@ -196,8 +248,9 @@ def _mine(db: sa.Connection, batch: Batch, **values: Any) -> bool:
 
 
 def expired(db: sa.Connection) -> list[Batch]:
-    """Running batches whose lease has run out."""
-    query = sa.select(batches).where(batches.c.status == Status.RUNNING.value, batches.c.lease_until < clock(db))
+    """Running batches of a move whose lease has run out."""
+    dead = (batches.c.status == Status.RUNNING.value, batches.c.lease_until < clock(db))
+    query = sa.select(batches).where(*dead, _OF_A_MOVE)
     return [_batch(row) for row in db.execute(query).mappings()]
 
 
@@ -236,25 +289,51 @@ def ring(db: sa.Connection, batch: Batch) -> int | None:
     return batch.dispatch_no + 1 if done.rowcount == 1 else None
 
 
-def drop_ready(db: sa.Connection, wave_id: int, why: str) -> int:
+def drop_ready(db: sa.Connection, wave_id: int, why: str, *, but: sa.Select[Any] | None = None) -> int:
     """
-    Waiting batches that nobody ever took fail without having run; how many.
+    Waiting batches that nobody ever took fail without having run, *but* those; how many.
 
     One that was taken before may have been committed in the target by a worker that died: only the ledger knows.
     """
+    spared = sa.false() if but is None else batches.c.id.in_(but)
     done = db.execute(
         sa.update(batches)
-        .where(batches.c.wave_id == wave_id, batches.c.status == Status.READY.value, batches.c.fence == 0)
+        .where(batches.c.wave_id == wave_id, batches.c.status == Status.READY.value, batches.c.fence == 0, ~spared)
         .values(status=Status.FAILED.value, error=why, finished_at=clock(db))
     )
     return done.rowcount
+
+
+def hold(db: sa.Connection, batch_id: int, users_: int) -> None:
+    """So many users are in the batch now."""
+    db.execute(sa.update(batches).where(batches.c.id == batch_id).values(users=users_))
+
+
+def leave(db: sa.Connection, batch_id: int, users_: int) -> bool:
+    """
+    Some users leave a batch for another one; False where they may not, as it was taken, or ends just now.
+
+    Whoever wants to take it waits until the caller's transaction is over, and then finds them gone.
+    """
+    waiting = sa.and_(batches.c.status == Status.READY.value, batches.c.fence == 0)
+    over = batches.c.status.in_([Status.DONE.value, Status.SPLIT.value, Status.FAILED.value])
+    fewer = sa.case((over, batches.c.users), else_=batches.c.users - users_)
+    mine = (batches.c.id == batch_id, sa.or_(waiting, over))
+    return db.execute(sa.update(batches).where(*mine).values(users=fewer)).rowcount == 1
+
+
+def leave_place(db: sa.Connection, wave_id: int, place: int) -> None:
+    """The same of one user who stands there, where a waiting batch holds its users by their places."""
+    there = (batches.c.from_place <= place, batches.c.to_place > place)
+    mine = (batches.c.wave_id == wave_id, batches.c.status == Status.READY.value, *there)
+    db.execute(sa.update(batches).where(*mine).values(users=batches.c.users - 1))
 
 
 def counts(db: sa.Connection, wave_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     """Per wave, how many batches are in each status."""
     query = (
         sa.select(batches.c.wave_id, batches.c.status, sa.func.count())
-        .where(batches.c.wave_id.in_(list(wave_ids)))
+        .where(batches.c.wave_id.in_(list(wave_ids)), _OF_A_MOVE)
         .group_by(batches.c.wave_id, batches.c.status)
     )
     result: dict[int, dict[str, int]] = {}
@@ -265,5 +344,6 @@ def counts(db: sa.Connection, wave_ids: Iterable[int]) -> dict[int, dict[str, in
 
 def held_users(db: sa.Connection, wave_id: int) -> dict[str, int]:
     """How many users the batches of a wave hold, by their status."""
-    query = sa.select(batches.c.status, sa.func.sum(batches.c.users)).where(batches.c.wave_id == wave_id)
+    mine = (batches.c.wave_id == wave_id, _OF_A_MOVE)
+    query = sa.select(batches.c.status, sa.func.sum(batches.c.users)).where(*mine)
     return {status: int(held) for status, held in db.execute(query.group_by(batches.c.status))}

@@ -141,6 +141,18 @@ def decided(db: sa.Connection, plan_id: int, rule: str) -> list[Case]:
     return [_case(row, named.get(row["id"], [])) for row in rows]
 
 
+def open_of(db: sa.Connection, plan_id: int, rule: str) -> list[Case]:
+    """Open cases of one rule, without their users."""
+    mine = (cases.c.plan_id == plan_id, cases.c.rule == rule, cases.c.status == Status.OPEN.value)
+    return [_case(row) for row in db.execute(sa.select(cases).where(*mine).order_by(cases.c.id)).mappings()]
+
+
+def resolved_by(db: sa.Connection, plan_id: int, actor: str) -> bool:
+    """Whether a case that *actor* decided was not replayed yet."""
+    mine = (cases.c.plan_id == plan_id, cases.c.resolved_by == actor, cases.c.status == Status.RESOLVED.value)
+    return db.execute(sa.select(cases.c.id).where(*mine).limit(1)).first() is not None
+
+
 def resolve(
     db: sa.Connection,
     case_id: int,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from migrator.errors import Refused, Transient, Unreachable
+from migrator.keepalive import keepalive
+from migrator.store import journal
+from migrator.store.chain import Head, Sign
 
 _REVISIONS = Path(__file__).parent / "revisions"
 #: As Alembic keeps it. It is read, and the scripts are counted, without Alembic: its import alone takes a quarter of a second.
@@ -20,18 +23,27 @@ _CACHE = "cache_size=-16384"  # kilobytes: all pages that a batch changes; with 
 
 
 class Control:
-    """Our own memory in SQLite or PostgreSQL. `write()` and `read()` are transactions; nothing in this room commits."""
+    """
+    Our own memory in SQLite or PostgreSQL. `write()` and `read()` are transactions; nothing in this room commits.
+
+    `sign` chains the journal: without it nothing can be written there. `witness` is told of the journal's head after
+    what is worth an anchor, with the reason.
+    """
 
     def __init__(self, url: str) -> None:
+        self.sign: Sign | None = None
+        self.witness: Callable[[Head, str], None] | None = None
         self.url = sa.make_url(url)
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise Refused(f"[control] url: our own memory is SQLite or PostgreSQL, not {self.url.get_backend_name()}")
-        if self.url.get_backend_name() == "sqlite" and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         if self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        self.engine = sa.create_engine(self.url, hide_parameters=True, pool_pre_ping=self.dialect != "sqlite")
+        patience = {} if self.dialect == "sqlite" else keepalive(self.url.query)
+        self.engine = sa.create_engine(
+            self.url, hide_parameters=True, pool_pre_ping=self.dialect != "sqlite", connect_args=patience
+        )
         if self.dialect == "sqlite":
+            event.listen(self.engine, "do_connect", _make_private)
             event.listen(self.engine, "connect", _sqlite_connect)
             event.listen(self.engine, "begin", _sqlite_begin)
 
@@ -43,8 +55,14 @@ class Control:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One transaction that may write; Unreachable or Transient where the database is away or busy."""
-        with _told(self.url), self.engine.connect().execution_options(writes=True) as db, db.begin():
+        added: list[journal.Added] = []
+        options = {"writes": True, journal.PENDING: added}
+        with _told(self.url), self.engine.connect().execution_options(**options) as db, db.begin():
             yield db
+            head = journal.write(db, added, self.sign)
+        why = journal.worth_an_anchor(added)
+        if head and why and self.witness:
+            self.witness(head, why)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -59,6 +77,13 @@ class Control:
         """Give back all connections."""
         self.engine.dispose()
 
+    def scrub(self) -> bool:
+        """Write the tables anew, so that nothing that was deleted is left in them; False where somebody is at work."""
+        from migrator.store import scrubbing
+
+        with _told(self.url):
+            return scrubbing.scrub(self.engine)
+
     def revision(self) -> str | None:
         """The Alembic revision the database is at; None where there is none."""
         with self.read() as db:
@@ -66,12 +91,35 @@ class Control:
                 return None
             return db.scalar(sa.select(_VERSION.c.version_num))
 
-    def upgrade(self) -> None:
-        """Bring the tables to the newest revision."""
+    def upgrade(self, sign: Sign | None = None) -> None:
+        """Bring the tables to the newest revision. With *sign* a journal that was not chained yet is chained."""
         from alembic import command
 
-        with self.write() as db:
-            command.upgrade(_alembic(db), "head")
+        with self.revising() as db:
+            command.upgrade(_alembic(db, sign), "head")
+
+    @contextmanager
+    def revising(self) -> Iterator[sa.Connection]:
+        """
+        One transaction in which the tables change; what is in them stays.
+
+        SQLite makes a table anew to change it, and what refers to it would be in the way meanwhile: references are
+        looked at once, before the transaction ends.
+        """
+        with _told(self.url), self.engine.connect().execution_options(writes=True) as db:
+            if self.dialect != "sqlite":
+                with db.begin():
+                    yield db
+                return
+            driver: Any = db.connection.dbapi_connection
+            driver.execute("PRAGMA foreign_keys=OFF")  # heeded outside of transactions only
+            try:
+                with db.begin():
+                    yield db
+                    if db.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                        raise Refused("the control database would lose what its rows refer to; nothing was changed")
+            finally:
+                driver.execute("PRAGMA foreign_keys=ON")
 
     def head(self) -> str:
         """The newest revision this code knows."""
@@ -111,13 +159,22 @@ def _told(url: sa.URL) -> Iterator[None]:
         ) from found
 
 
-def _alembic(db: sa.Connection) -> Any:
+def _alembic(db: sa.Connection, sign: Sign | None) -> Any:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_REVISIONS).replace("%", "%%"))
-    config.attributes["connection"] = db
+    config.attributes.update(connection=db, sign=sign)
     return config
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
+    """Who may not read our memory cannot; what SQLite puts beside the file has its mode."""
+    file = Path(arguments[0])
+    with suppress(OSError):  # SQLite says better what is wrong with the place
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.exists():
+            file.touch(mode=0o600)
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

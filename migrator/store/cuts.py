@@ -1,19 +1,21 @@
 """
 Cutting batches off a wave while it runs: the users that have none yet stand in `place` order, and a mark says how far.
 
-A cut is three statements however large the wave is; the mark moves only from where it was seen.
+A cut is a few statements however large the wave is, and touches no user: the batch has the places of its users until it
+is taken (`users.take`). The mark moves only from where it was seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from migrator.rollout.pace import LOOK_BACK, Ended
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches as batch_rows
+from migrator.store import requests
 from migrator.store.tables import batches, users, waves
 from migrator.store.waves import Wave as WaveRow
 
@@ -21,7 +23,7 @@ from migrator.store.waves import Wave as WaveRow
 def planned(db: sa.Connection, wave_id: int) -> list[tuple[str, str, int | None]]:
     """Key, the one with whom he travels (himself, where alone) and place of all planned users of a wave."""
     leader = sa.func.coalesce(users.c.group_key, users.c.user_key)
-    query = sa.select(users.c.user_key, leader, users.c.place).where(*_planned(wave_id))
+    query = sa.select(users.c.user_key, leader, users.c.place).where(*_planned(wave_id), _not_asked_for(wave_id))
     return [(key, with_, place) for key, with_, place in db.execute(query)]
 
 
@@ -38,7 +40,8 @@ def place(db: sa.Connection, plan_id: int, places: Mapping[str, int]) -> None:
 
 def take_apart(db: sa.Connection, wave_id: int) -> None:
     """Planned users of a wave are in no batch any more."""
-    db.execute(sa.update(users).where(*_planned(wave_id), users.c.batch_id.is_not(None)).values(batch_id=None))
+    mine = (*_planned(wave_id), users.c.batch_id.is_not(None), _not_asked_for(wave_id))
+    db.execute(sa.update(users).where(*mine).values(batch_id=None))
 
 
 def begin(db: sa.Connection, wave_id: int) -> None:
@@ -55,18 +58,17 @@ def next_batch(db: sa.Connection, wave: WaveRow, size: int) -> int | None:
     if wave.uncut_from is None:
         return None
     uncut = (*_planned(wave.id), users.c.place >= wave.uncut_from, users.c.batch_id.is_(None))
-    end = _end(db, wave, uncut, size)
-    if not _move_mark(db, wave, end):
+    piece = _piece(db, wave, uncut, size)
+    if not _move_mark(db, wave, piece.next) or not piece.users:
         return None
     ordinal = batch_rows.last_ordinal(db, wave.id) + 1
-    batch_id = batch_rows.add(db, wave.id, ordinal, (), wave.plan_id, ramp=False)
-    mine = uncut if end is None else (*uncut, users.c.place < end)
-    taken = db.execute(sa.update(users).where(*mine).values(batch_id=batch_id)).rowcount
-    if not taken:
-        db.execute(sa.delete(batches).where(batches.c.id == batch_id))
-        return None
-    db.execute(sa.update(batches).where(batches.c.id == batch_id).values(users=taken))
-    return batch_id
+    return batch_rows.add_places(db, wave.id, ordinal, piece.users, wave.uncut_from, piece.end)
+
+
+def left(db: sa.Connection, wave: WaveRow) -> int:
+    """How many users of a running wave stand behind the mark, about: some may have been moved ahead of it."""
+    last = db.scalar(sa.select(sa.func.max(users.c.place)).where(users.c.wave_id == wave.id))
+    return 0 if last is None or wave.uncut_from is None else int(last) + 1 - wave.uncut_from
 
 
 def keep_size(db: sa.Connection, wave_id: int, size: int, measured: int) -> None:
@@ -80,7 +82,8 @@ def ended(db: sa.Connection, wave_id: int) -> tuple[int, list[Ended]]:
 
     One that was tried again says nothing: its time is that of outages and pauses.
     """
-    mine = (batches.c.wave_id == wave_id, batches.c.status == Batch.DONE.value, batches.c.fence == 1)
+    done = (batches.c.status == Batch.DONE.value, batches.c.fence == 1, batches.c.op == batch_rows.MOVE)
+    mine = (batches.c.wave_id == wave_id, *done)
     count = int(db.scalar(sa.select(sa.func.count()).where(*mine)) or 0)
     query = sa.select(batches.c.users, batches.c.started_at, batches.c.finished_at, batches.c.memory).where(*mine)
     newest = db.execute(query.order_by(batches.c.finished_at.desc(), batches.c.id.desc()).limit(LOOK_BACK)).all()
@@ -89,24 +92,39 @@ def ended(db: sa.Connection, wave_id: int) -> tuple[int, list[Ended]]:
     ]
 
 
+def _not_asked_for(wave_id: int) -> sa.ColumnElement[bool]:
+    """Who is to be moved ahead of his wave stays in the batch that was made for him."""
+    return sa.or_(users.c.batch_id.is_(None), users.c.batch_id.not_in(requests.batches_under_way(wave_id)))
+
+
 def _planned(wave_id: int) -> tuple[sa.ColumnElement[bool], ...]:
     return (users.c.wave_id == wave_id, users.c.status == User.PLANNED.value)
 
 
-def _end(db: sa.Connection, wave: WaveRow, uncut: Sequence[sa.ColumnElement[bool]], size: int) -> int | None:
-    """The place before which the next batch ends; None where it takes all that is left."""
+class _Piece(NamedTuple):
+    """How many users the next batch has, the place before which it ends, and where the one after it begins, if any."""
+
+    users: int
+    end: int
+    next: int | None
+
+
+def _piece(db: sa.Connection, wave: WaveRow, uncut: Sequence[sa.ColumnElement[bool]], size: int) -> _Piece:
     in_order = sa.select(users.c.place, users.c.group_key).where(*uncut).order_by(users.c.place)
     beyond = db.execute(in_order.offset(size).limit(1)).first()
-    if beyond is None:
-        return None
-    if beyond.group_key is None:
-        return int(beyond.place)
-    together = sa.select(users.c.place).where(
-        users.c.plan_id == wave.plan_id, users.c.group_key == beyond.group_key, *uncut
-    )
+    if beyond is not None and beyond.group_key is None:
+        return _Piece(size, beyond.place, beyond.place)
+    following = None if beyond is None else _beside(db, wave, uncut, beyond.group_key)
+    mine = uncut if following is None else (*uncut, users.c.place < following)
+    count, last = db.execute(sa.select(sa.func.count(), sa.func.max(users.c.place)).where(*mine)).one()
+    return _Piece(count, 0 if last is None else last + 1, following)
+
+
+def _beside(db: sa.Connection, wave: WaveRow, uncut: Sequence[sa.ColumnElement[bool]], group: str) -> int:
+    """The place before which a batch ends that this group reaches beyond: it stays behind, unless nobody is before it."""
+    together = sa.select(users.c.place).where(users.c.plan_id == wave.plan_id, users.c.group_key == group, *uncut)
     places = sorted(db.scalars(together))
     first = db.scalar(sa.select(users.c.place).where(*uncut).order_by(users.c.place).limit(1))
-    # the group stays behind, unless the batch would be empty without it
     return int(places[0]) if places[0] != first else int(places[-1]) + 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.mapping.books import Book
-from migrator.store.tables import batches, books, cleaned, snapshots, verifications, warnings
+from migrator.store.tables import batches, books, cleaned, leavers, snapshots, verifications, warnings
 
 
 def keep_books(db: sa.Connection, batch_id: int, found: Mapping[str, Book]) -> None:
@@ -24,6 +24,7 @@ def keep_books(db: sa.Connection, batch_id: int, found: Mapping[str, Book]) -> N
 
 def drop(db: sa.Connection, batch_id: int) -> None:
     """Forget books and warnings of a batch whose users go elsewhere."""
+    db.execute(sa.delete(leavers).where(leavers.c.batch_id == batch_id))
     db.execute(sa.delete(cleaned).where(cleaned.c.batch_id == batch_id))
     db.execute(sa.delete(books).where(books.c.batch_id == batch_id))
     db.execute(sa.delete(warnings).where(warnings.c.batch_id == batch_id))
@@ -40,6 +41,38 @@ def books_of(db: sa.Connection, wave_ids: Sequence[int]) -> dict[str, Book]:
         .order_by(books.c.mapping)
     )
     return {row[0]: Book(*(int(number) for number in row[1:])) for row in db.execute(query)}
+
+
+def books_of_batch(db: sa.Connection, batch_id: int) -> dict[str, Book]:
+    """The books of one batch, per mapping."""
+    names = tuple(Book.__slots__)
+    query = sa.select(books.c.mapping, *(books.c[name] for name in names)).where(books.c.batch_id == batch_id)
+    return {row[0]: Book(*(int(number) for number in row[1:])) for row in db.execute(query.order_by(books.c.mapping))}
+
+
+def add_books(db: sa.Connection, batch_id: int, more: Mapping[str, Book]) -> None:
+    """Count more into the books of a batch."""
+    known = books_of_batch(db, batch_id)
+    names = dict.fromkeys([*known, *more])
+    keep_books(db, batch_id, {name: known.get(name, Book()) + more.get(name, Book()) for name in names})
+
+
+def take_off(
+    db: sa.Connection,
+    batch_id: int,
+    warned: Mapping[tuple[str, str, str], int],
+    taken: Mapping[tuple[str, str, str], int],
+) -> None:
+    """Count fewer warnings (by mapping, field, rule) and cleaned rows (by mapping, rule, action) of a batch."""
+    for (mapping, name, rule), count in warned.items():
+        mine = (warnings.c.batch_id == batch_id, warnings.c.mapping == mapping)
+        one = (*mine, warnings.c.field == name, warnings.c.rule == rule)
+        db.execute(sa.delete(warnings).where(*one, warnings.c.count <= count))
+        db.execute(sa.update(warnings).where(*one).values(count=warnings.c.count - count))
+    for (mapping, rule, _), count in taken.items():
+        ours = (cleaned.c.batch_id == batch_id, cleaned.c.mapping == mapping, cleaned.c.rule == rule)
+        db.execute(sa.delete(cleaned).where(*ours, cleaned.c.rows <= count))
+        db.execute(sa.update(cleaned).where(*ours).values(rows=cleaned.c.rows - count))
 
 
 def keep_warnings(db: sa.Connection, batch_id: int, found: Sequence[Mapping[str, Any]]) -> None:
@@ -103,9 +136,10 @@ def snapshot(db: sa.Connection, batch_id: int, fence: int) -> dict[str, Any] | N
     return dict(row) if row else None
 
 
-def snapshots_of(db: sa.Connection) -> list[dict[str, Any]]:
-    """All snapshots, oldest first."""
-    return [dict(row) for row in db.execute(sa.select(snapshots).order_by(snapshots.c.kept_at)).mappings()]
+def last_fence(db: sa.Connection, batch_id: int) -> int | None:
+    """The fence of the newest snapshot of a batch; None where it has none."""
+    newest: int | None = db.scalar(sa.select(sa.func.max(snapshots.c.fence)).where(snapshots.c.batch_id == batch_id))
+    return newest
 
 
 def keep_verification(db: sa.Connection, **values: Any) -> None:

@@ -41,9 +41,16 @@ def held(db: sa.Connection, name: str) -> bool:
     return until is not None and until >= clock(db)
 
 
-def any_held(db: sa.Connection, prefix: str) -> bool:
-    """Whether somebody holds a lease whose name begins so."""
-    held_now = sa.select(sa.func.count()).where(leases.c.name.startswith(prefix), leases.c.until >= clock(db))
+def holder(db: sa.Connection, name: str) -> str | None:
+    """Who holds the lease now, if somebody does."""
+    query = sa.select(leases.c.owner).where(leases.c.name == name, leases.c.until >= clock(db))
+    owner: str | None = db.scalar(query)
+    return owner
+
+
+def any_held(db: sa.Connection, *, besides: str) -> bool:
+    """Whether somebody holds a lease of another name than that."""
+    held_now = sa.select(sa.func.count()).where(leases.c.name != besides, leases.c.until >= clock(db))
     return bool(db.scalar(held_now))
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from migrator.mapping.books import Book
 from migrator.rollout.states import User as Status
+from migrator.store import tallies
 from migrator.store.tables import batches, books, case_users, cases, users, verifications, warnings, waves
 from migrator.store.users import ROWS, USER, tally
 
@@ -116,12 +117,15 @@ def wave_numbers(db: sa.Connection, wave_id: int) -> WaveNumbers:
 
 
 def _wave_users(db: sa.Connection, wave_id: int) -> dict[str, int]:
-    query = sa.select(users.c.status, sa.func.count()).where(users.c.wave_id == wave_id).group_by(users.c.status)
-    return {status.value: 0 for status in Status} | {status: count for status, count in db.execute(query)}
+    found = {status.value: 0 for status in Status}
+    for group, count in tallies.of_wave(db, wave_id).items():
+        found[group.status] += count
+    return found
 
 
 def _wave_batches(db: sa.Connection, wave_id: int) -> dict[str, int]:
-    query = sa.select(batches.c.status, sa.func.count()).where(batches.c.wave_id == wave_id)
+    moves = (batches.c.wave_id == wave_id, batches.c.op == "move")
+    query = sa.select(batches.c.status, sa.func.count()).where(*moves)
     return {status: count for status, count in db.execute(query.group_by(batches.c.status))}
 
 
@@ -153,8 +157,8 @@ def plan_books(db: sa.Connection, plan_id: int) -> dict[str, Book]:
     """
     The books of a plan per mapping, over batches that still have a user.
 
-    A batch whose users were all put back and moved again by another one counts no more. A user who was held and sent
-    again alone is in both batches' books.
+    A batch whose users were all put back counts no more; who left one where others stayed took his share along
+    (`flows/parting`).
     """
     inhabited = sa.select(users.c.batch_id).where(users.c.plan_id == plan_id, users.c.batch_id.is_not(None))
     query = (
@@ -227,7 +231,10 @@ class Pace:
 def pace(db: sa.Connection, wave_ids: Iterable[int]) -> Pace:
     """How fast finished batches were; times in which no batch ran do not count."""
     query = sa.select(batches.c.users, batches.c.rows, batches.c.started_at, batches.c.finished_at).where(
-        batches.c.wave_id.in_(list(wave_ids)), batches.c.status == "done", batches.c.finished_at.is_not(None)
+        batches.c.wave_id.in_(list(wave_ids)),
+        batches.c.op == "move",
+        batches.c.status == "done",
+        batches.c.finished_at.is_not(None),
     )
     done = db.execute(query.order_by(batches.c.started_at, batches.c.id)).all()
     busy, until = 0.0, None

@@ -29,6 +29,11 @@ class Plan:
     approved_by: str | None
     schemas: dict[str, Any] | None = None  # what it was approved against
 
+    @property
+    def cut_off(self) -> str:
+        """`as_of` as mappings see it."""
+        return f"{self.as_of:%Y-%m-%dT%H:%M:%SZ}"
+
 
 def add(db: sa.Connection, **values: Any) -> int:
     """Store a draft; its id."""
@@ -38,6 +43,11 @@ def add(db: sa.Connection, **values: Any) -> int:
 def finish(db: sa.Connection, plan_id: int, hash_: str, counts: dict[str, Any]) -> None:
     """Write what is only known once the waves are."""
     db.execute(sa.update(plans).where(plans.c.id == plan_id).values(hash=hash_, counts=counts))
+
+
+def recount(db: sa.Connection, plan_id: int, counts: dict[str, Any]) -> None:
+    """Write how many users a plan has by now; what was signed stays."""
+    db.execute(sa.update(plans).where(plans.c.id == plan_id).values(counts=counts))
 
 
 def current(db: sa.Connection) -> Plan | None:
@@ -84,6 +94,11 @@ def texts(db: sa.Connection, hash_: str) -> dict[str, str]:
     if found is None:
         raise NotFound(f"mapping set {hash_[:12]} is not stored here")
     return dict(found)
+
+
+def set_hashes(db: sa.Connection) -> list[str]:
+    """All mapping sets that are stored, newest first."""
+    return list(db.scalars(sa.select(mapping_sets.c.hash).order_by(mapping_sets.c.stored_at.desc())))
 
 
 def set_hash(db: sa.Connection, start: str) -> str:

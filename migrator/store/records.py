@@ -57,6 +57,16 @@ def known(db: sa.Connection, plan_id: int, source: str, keys: Sequence[str]) -> 
     return found
 
 
+def owners(db: sa.Connection, plan_id: int, source: str, keys: Sequence[str]) -> set[str]:
+    """The users who have these records of *source*."""
+    found: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        mine = (records.c.plan_id == plan_id, records.c.source == source)
+        some = records.c.record_key.in_(list(keys[start : start + CHUNK]))
+        found |= set(db.scalars(sa.select(records.c.user_key).where(*mine, some)))
+    return found
+
+
 def get(db: sa.Connection, plan_id: int, source: str, key: str) -> Record | None:
     """One record, or None."""
     query = sa.select(records).where(

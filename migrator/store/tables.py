@@ -131,6 +131,10 @@ batches = sa.Table(
     sa.Column("finished_at", Utc),
     sa.Column("rows", sa.BigInteger),
     sa.Column("memory", sa.Integer),  # megabytes that its worker held when it was done
+    # until it is first taken, its users are those of the wave who have no batch and stand from here to before there
+    sa.Column("from_place", sa.BigInteger),
+    sa.Column("to_place", sa.BigInteger),
+    sa.Column("op", sa.String(8), nullable=False, server_default="move"),  # move | sync (of users who are moved)
     sa.Index(None, "wave_id", "status"),
 )
 
@@ -166,11 +170,24 @@ users = sa.Table(
     sa.Column("generation", sa.BigInteger),
     sa.Column("changed_at", Utc, nullable=False),
     sa.Column("place", sa.BigInteger),  # the order in which a wave is cut into batches: near rows lie together
-    sa.Index(None, "wave_id", "status", "place"),
-    sa.Index("ix_users_counts", "plan_id", "status", "kind", "tier", "wave_id"),  # all that is counted is in it
+    sa.Index(None, "wave_id", "place"),  # no index has the status: each change of it would cost as much as the row
     _where_set("batch_id"),
     _where_set("plan_id", "email_print"),
     _where_set("plan_id", "group_key"),
+)
+
+#: How many users are what. The sum over all writers counts: each changes rows of its own, so that none waits for another.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("wave_id", sa.BigInteger, primary_key=True, autoincrement=False),  # 0: in no wave
+    sa.Column("status", sa.String(16), primary_key=True),
+    sa.Column("kind", sa.String(8), primary_key=True),
+    sa.Column("tier", sa.String(16), primary_key=True),
+    sa.Column("writer", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("users", sa.BigInteger, nullable=False),
+    sa.Index(None, "wave_id"),
 )
 
 #: Which record of which legacy source is which user: the identity rule's answer, or a person's.
@@ -246,6 +263,17 @@ books = sa.Table(
     ),
 )
 
+#: Users who left a batch whose books go on, until they are counted anew; `parted`: without their share.
+leavers = sa.Table(
+    "leavers",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("parted", sa.Boolean, nullable=False),
+    sa.Index(None, "batch_id"),
+)
+
 #: Rows that a cleaning rule took out of a batch, by rule.
 cleaned = sa.Table(
     "cleaned",
@@ -277,6 +305,52 @@ snapshots = sa.Table(
     sa.Column("set_hash", sa.String(64), nullable=False),
     sa.Column("users", sa.Integer, nullable=False),
     sa.Column("kept_at", Utc, nullable=False),
+    sa.Column("expired_at", Utc),  # since then the file is gone, on purpose
+)
+
+#: Waves whose snapshots must not expire: somebody needs them as evidence.
+snapshot_holds = sa.Table(
+    "snapshot_holds",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("wave_id", sa.ForeignKey("waves.id"), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("held_by", sa.Text, nullable=False),
+    sa.Column("held_at", Utc, nullable=False),
+    sa.Column("released_by", sa.Text),
+    sa.Column("released_at", Utc),
+)
+
+project_keys = sa.Table(
+    "project_keys",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("key_id", sa.String(16), nullable=False, unique=True),
+    sa.Column("envelope", sa.LargeBinary),  # the keys before it, sealed with it
+    sa.Column("noted_by", sa.Text, nullable=False),
+    sa.Column("noted_at", Utc, nullable=False),
+)
+
+#: One request of a user to be forgotten, with all who merged with him.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Utc, nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("who", sa.LargeBinary),  # sealed: the keys, until all is done
+    sa.Column("done", sa.JSON, nullable=False),  # counts, by step
+    sa.Column("done_at", Utc),
+)
+
+#: Who was erased, as keyed hashes: nobody of them comes back.
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    sa.Column("print", sa.String(32), primary_key=True),
+    sa.Column("erasure_id", sa.ForeignKey("erasures.id"), nullable=False),
+    sa.Column("at", Utc, nullable=False),
 )
 
 verifications = sa.Table(
@@ -318,6 +392,98 @@ notices = sa.Table(
     sa.Index(None, "plan_id", "user_key"),
 )
 
+#: Each change of home that no batch made; what a batch made is known by the batch (see store/homes.py).
+homes = sa.Table(
+    "homes",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),  # of the user's home, counted up from 1
+    sa.Column("was", sa.String(8), nullable=False),
+    sa.Column("home", sa.String(8), nullable=False),
+    sa.Column("since", Utc, nullable=False),
+    sa.Column("wave_id", sa.ForeignKey("waves.id")),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+#: One cutover of a wave or of some users: at which step it is, and what has come of it.
+cutovers = sa.Table(
+    "cutovers",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), nullable=False),
+    sa.Column("wave_id", sa.ForeignKey("waves.id")),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("step", sa.String(16), nullable=False),  # begin | freeze | drain | … | done: rollout/cutting.py
+    sa.Column("step_at", Utc, nullable=False),
+    sa.Column("started_at", Utc, nullable=False),
+    sa.Column("ended_at", Utc),
+    sa.Column("live", sa.Integer, nullable=False, server_default="0"),  # users
+    sa.Column("undone", sa.Integer, nullable=False, server_default="0"),  # users whose freeze was taken back
+    sa.Column("longest", sa.Float),  # seconds that somebody was frozen
+    sa.Index(None, "plan_id", "wave_id"),
+)
+
+#: Who is frozen now by a cutover, and until when at most: whoever takes a row out decides about the user.
+frozen = sa.Table(
+    "frozen",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("cutover_id", sa.ForeignKey("cutovers.id"), nullable=False),
+    sa.Column("since", Utc, nullable=False),
+    sa.Column("until", Utc, nullable=False),
+)
+
+#: Each time that what the new system has changed was carried back, or given up, before users went back.
+carries = sa.Table(
+    "carries",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), nullable=False),
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("policy", sa.String(12), nullable=False),  # carry_back | merge | force
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("set_hash", sa.ForeignKey("mapping_sets.hash"), nullable=False),
+    sa.Column("users", sa.Integer, nullable=False),  # that were to go back
+    sa.Column("counts", sa.JSON),  # what came of it; None: it was cut off
+    sa.Column("kept_at", Utc),  # the sealed file is there
+    sa.Column("begun_at", Utc, nullable=False),
+    sa.Column("ended_at", Utc),
+    sa.Column("expired_at", Utc),  # the sealed file is there no more
+    sa.Index(None, "plan_id", "batch_id"),
+)
+
+#: Whom the target served, and who is served read-only while that is done, until when at most.
+returners = sa.Table(
+    "returners",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("carry_id", sa.ForeignKey("carries.id"), nullable=False),
+    sa.Column("since", Utc, nullable=False),
+    sa.Column("until", Utc, nullable=False),
+)
+
+#: Users whom somebody wants moved ahead of their wave.
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Utc, nullable=False),
+    sa.Column("cut_over", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("status", sa.String(8), nullable=False),  # open | done | refused
+    sa.Column("reason", sa.Text),  # why it waits, or what came of it
+    sa.Column("batch_id", sa.ForeignKey("batches.id")),
+    sa.Column("taken_at", Utc),  # since when it has a batch
+    sa.Column("rung_at", Utc),  # for its cutover
+    sa.Column("ended_at", Utc),
+    sa.Index(None, "status", "asked_at"),
+    sa.Index(None, "batch_id"),
+)
+
 journal = sa.Table(
     "journal",
     metadata,
@@ -329,7 +495,20 @@ journal = sa.Table(
     sa.Column("ref", sa.Text, nullable=False),
     sa.Column("detail", sa.JSON, nullable=False),
     sa.Column("digest", sa.String(64)),  # over the users of the effect
+    sa.Column("salt", sa.String(32)),  # of the payload; none: what the entry said of a person was taken out
+    sa.Column("payload", sa.String(64), nullable=False),  # over salt, ref, detail, digest
+    sa.Column("prev", sa.String(64), nullable=False),  # hash of the entry before it
+    sa.Column("hash", sa.String(64), nullable=False),
     sa.Index(None, "noun", "ref"),
+)
+
+#: One row: the last entry of the journal. Whoever adds one holds it until he has committed.
+journal_head = sa.Table(
+    "journal_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", BigKey, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
 )
 
 leases = sa.Table(
@@ -349,4 +528,107 @@ workers = sa.Table(
     sa.Column("slots", sa.Integer, nullable=False),
     sa.Column("started_at", Utc, nullable=False),
     sa.Column("seen_at", Utc, nullable=False),
+)
+
+#: What is done once in a while: when it was done last, or counting began, and since when somebody is asked to do it.
+chores = sa.Table(
+    "chores",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("done_at", Utc, nullable=False),
+    sa.Column("rung_at", Utc),
+)
+
+#: Who may do what, as soon as there is one; whoever is removed stays, because the journal names him.
+operators = sa.Table(
+    "operators",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("roles", sa.JSON, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("added_at", Utc, nullable=False),
+    sa.Column("removed_at", Utc),
+    sa.Column("token_print", sa.String(64), unique=True),  # keyed hash of 256 random bits
+    sa.Column("token_at", Utc),
+    sa.Column("token_until", Utc),
+)
+
+#: What one operator asks for and another allows or refuses; used once.
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("act", sa.String(24), nullable=False),
+    sa.Column("noun", sa.String(16), nullable=False),
+    sa.Column("ref", sa.Text, nullable=False),
+    sa.Column("arguments", sa.JSON, nullable=False),
+    sa.Column("plan_hash", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),  # over all of the above
+    sa.Column("status", sa.String(8), nullable=False),  # open | given | refused | used
+    sa.Column("requested_by", sa.Text, nullable=False),
+    sa.Column("requested_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Column("decided_by", sa.Text),
+    sa.Column("decided_at", Utc),
+    sa.Column("reason", sa.Text),
+    sa.Column("used_at", Utc),
+    sa.Index(None, "digest"),
+)
+
+#: What is switched on for the whole project: read-only.
+switches = sa.Table(
+    "switches",
+    metadata,
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+)
+
+#: Moved users in whom something changed in legacy: they are to be brought over again.
+changed_users = sa.Table(
+    "changed_users",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),  # counts up each time a change of the user is found
+    sa.Column("found_by", sa.String(16), nullable=False),  # trigger | updated_at | scan | asked
+    sa.Column("found_at", Utc, nullable=False),
+    sa.Column("outcome", sa.String(16)),  # why the user is still here: both | vanished | held | failed
+    sa.Column("reason", sa.Text),
+)
+
+#: How far what a legacy database says of its own changes was read.
+change_marks = sa.Table(
+    "change_marks",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("source", sa.String(255), primary_key=True),
+    sa.Column("mark", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+)
+
+#: Users whom a batch is bringing over again now, and the snapshot that holds them until it has.
+syncing = sa.Table(
+    "syncing",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("was_batch_id", sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("was_fence", sa.BigInteger, nullable=False),
+    sa.Index(None, "batch_id"),
+)
+
+#: Snapshots that held a user before he was brought over again.
+generations = sa.Table(
+    "generations",
+    metadata,
+    sa.Column("plan_id", sa.ForeignKey("plans.id"), primary_key=True),
+    sa.Column("user_key", sa.Text, primary_key=True),
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), primary_key=True),
+    sa.Column("fence", sa.BigInteger, primary_key=True),
+    sa.Column("generation", sa.BigInteger),
+    sa.Column("replaced_at", Utc, nullable=False),
 )

@@ -63,6 +63,11 @@ def every(db: sa.Connection) -> pl.DataFrame:
     return bulk.select(db, sa.select(*(tiers.c[name] for name in schema)), schema)
 
 
+def add(db: sa.Connection, rows: pl.DataFrame) -> None:
+    """Add users who came after the last assignment: user_key, tier, code, r, f, m."""
+    bulk.insert(db, tiers, [rows])
+
+
 def counts(db: sa.Connection) -> dict[str, dict[str, int]]:
     """Users per tier and code."""
     query = sa.select(tiers.c.tier, tiers.c.code, sa.func.count()).group_by(tiers.c.tier, tiers.c.code)

@@ -71,6 +71,11 @@ def get(db: sa.Connection, wave_id: int, *, stays: bool = False) -> Wave:
     return _wave(row)
 
 
+def hold(db: sa.Connection, wave_id: int) -> None:
+    """Whoever wants the wave to stay as it is (`stays`) waits until this transaction ends, and looks then."""
+    db.execute(sa.select(waves.c.id).where(waves.c.id == wave_id).with_for_update())
+
+
 def of_batch(db: sa.Connection, batch_id: int) -> Wave | None:
     """The wave of a batch, whose status does not change before this transaction ends; None where there is no batch."""
     mine = sa.select(batches.c.wave_id).where(batches.c.id == batch_id).scalar_subquery()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from migrator import runtime
-from migrator.flows import batches, waves
+from migrator.flows.moving import batches
+from migrator.flows.steering import waves
 from migrator.rollout.states import Batch
 from migrator.store import batches as store
 from tests.benchmarks.contest import Arena
@@ -26,18 +27,18 @@ from tests.benchmarks.projects import Project
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: step -> the files and functions that do it.
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {
-    "read legacy": (("flows/reading.py", "read"),),
-    "map": (("flows/reading.py", "map_"),),
-    "look at the target": (("flows/writing.py", "look"),),
-    "hashes": (("flows/batches.py", "_hashes"),),
-    "snapshot": (("flows/batches.py", "_keep"),),
+    "read legacy": (("flows/moving/reading.py", "read"),),
+    "map": (("flows/moving/reading.py", "map_"),),
+    "look at the target": (("flows/moving/writing.py", "look"),),
+    "hashes": (("flows/moving/batches.py", "_hashes"),),
+    "snapshot": (("flows/moving/batches.py", "_keep"),),
     "fence and ledger": (("edges/databases/writer.py", "fence"), ("edges/databases/writer.py", "take")),
-    "look again under locks": (("flows/writing.py", "_unchanged"),),
+    "look again under locks": (("flows/moving/writing.py", "_unchanged"),),
     "stage and merge": (("edges/databases/writer.py", "add"), ("edges/databases/writer.py", "write")),
-    "read back": (("flows/writing.py", "_compare"),),
+    "read back": (("flows/moving/writing.py", "_compare"),),
     "compare": (("mapping/compare.py", "differences"),),
-    "look at legacy again": (("flows/reading.py", "require_unchanged"),),
-    "record": (("flows/recording.py", "record"),),
+    "look at legacy again": (("flows/moving/reading.py", "require_unchanged"),),
+    "record": (("flows/moving/recording.py", "record"),),
 }
 #: What is done within a step, but is a step of its own.
 WITHIN = {"read back": "compare"}

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from migrator import runtime
-from migrator.flows import support
+from migrator.flows.helping import support
 from tests.benchmarks import plots
 from tests.benchmarks.clocks import Took
 from tests.benchmarks.contest import Arena

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from migrator import runtime
 from migrator.cli import app
-from migrator.flows import batches, waves
+from migrator.flows.moving import batches
+from migrator.flows.steering import waves
 from migrator.store import batches as store
 from tests.benchmarks.databases import Database
 from tests.benchmarks.projects import PLANNING, Project

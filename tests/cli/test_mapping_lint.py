@@ -123,3 +123,28 @@ def test_the_schema_for_editors_stands_beside_the_folder(project: Path, out: str
 
     written = told.stdout if out == "-" else (project / (out or "schema.json")).read_text()
     assert json.loads(written) == editor.schema()
+
+
+NICK = "name: {from: nick, transform: [trim], required: true}"
+
+
+def test_what_cannot_go_back_to_legacy_is_told_to_who_asks(project: Path) -> None:
+    path = project / "mappings" / "accounts.yaml"
+    path.write_text(ACCOUNTS.replace("[trim]", "[{map: {ann: ann, bob: ann, kim: kim}}]").replace("' ann '", "bob"))
+
+    assert "W901" not in say("lint").stdout
+    found = json.loads(say("lint", "--backward", "--json").stdout)["problems"]
+    told = [one["text"] for one in found if one["code"] == "W901"]
+    assert told == ["accounts.name goes back to legacy only kim"]
+
+
+@pytest.mark.parametrize(("owner", "codes"), [("legacy", set()), ("target", {"W901", "W902"})])
+def test_the_policy_of_the_project_says_what_is_told(project: Path, owner: str, codes: set[str]) -> None:
+    with (project / "migrator.toml").open("a") as settings:
+        settings.write('[rollback]\npolicy = "merge"\n')
+    path = project / "mappings" / "accounts.yaml"
+    path.write_text(ACCOUNTS.replace(NICK, f"name: {{from: nick, transform: [{{hash: sha256}}], owner: {owner}}}"))
+
+    found = json.loads(say("lint", "--json").stdout)["problems"]
+
+    assert {one["code"] for one in found if one["code"].startswith("W9")} == codes

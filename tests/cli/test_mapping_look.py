@@ -98,6 +98,12 @@ def test_explain_for_programs(project: Path) -> None:
     assert row["outcome"] == "review"
 
 
+def test_explain_of_a_field_says_whether_it_goes_back_to_legacy(project: Path) -> None:
+    shown = say("explain", "accounts", "--user", "1", "--field", "name").stdout
+
+    assert "name goes back to t_user.nick; owner: legacy" in shown
+
+
 def test_explain_of_nobody_says_so(project: Path) -> None:
     assert isinstance(say("explain", "accounts", "--user", "77").exception, NotFound)
 

@@ -14,9 +14,9 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from migrator import cli
 from migrator.cli import COMMANDS, app
 from migrator.cli.given import take_as_given
-from tests.cli.test_throttle import SETTINGS
 from tests.flows.bakery import Bakery
 
 MOVES_DATA = "polars pyarrow numpy jinja2 yaml alembic pydantic faker matplotlib phonenumbers email_validator ftfy"
@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("starting") / "bakery"
     bakery = Bakery(path, customers=12)
     bakery.plan(batch_users=5)
-    (path / "migrator.toml").write_text(SETTINGS, encoding="utf-8")
+    bakery.write_settings()
     yield path
     bakery.close()
 
@@ -93,7 +93,11 @@ def test_every_file_of_commands_is_in_the_list() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("migrator wav", {"wave"}), ("migrator wave s", {"show", "start", "set"}), ("migrator user show --j", {"--json"})],
+    [
+        ("migrator wav", {"wave"}),
+        ("migrator wave s", {"show", "start", "set", "settle"}),
+        ("migrator user show --j", {"--json"}),
+    ],
 )
 def test_the_shell_completes_commands_that_are_imported_later(typed: str, offered: set[str]) -> None:
     asking = {"_MIGRATOR_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
@@ -133,3 +137,15 @@ def test_what_is_typed_arrives_as_it_was_typed() -> None:
     command.main([" 007 ", "--times", "3"], standalone_mode=False)
 
     assert heard == [(" 007 ", 3, None)]
+
+
+def test_an_interruption_in_the_middle_of_another_is_said_by_the_exit_code_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+
+    assert end.value.code == 130

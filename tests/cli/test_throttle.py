@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from migrator.cli import app
 from migrator.errors import WrongInput
-from migrator.flows import waves
-from tests.flows.bakery import Bakery
+from migrator.flows.steering import waves
+from tests.cli.saying import say, told
+from tests.flows.bakery import Bakery, settings_text
 
-SETTINGS = """
-[legacy]
-url = "sqlite:///legacy.db"
-[target]
-url = "sqlite:///target.db"
-[control]
-url = "sqlite:///control.db"
-[snapshots]
-key = "project.key"
-[mappings]
-path = "mappings"
+SETTINGS = settings_text("""
 [throttle]
 max_sessions = 20
 sql = { target = { query = "select count(*) from notes", above = 0 } }
-"""
+""")
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +34,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-
-
-def say(*words: str) -> str:
-    done = CliRunner().invoke(app, list(words))
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.output
-
-
-def told(*words: str) -> Any:
-    return json.loads(say(*words, "--json"))
 
 
 def test_what_is_set_is_said_and_shown() -> None:
@@ -85,14 +61,15 @@ def test_what_cannot_be_set_says_what_can() -> None:
 
 
 def test_the_doctor_tries_what_the_throttle_asks(folder: Path) -> None:
-    def throttle() -> list[tuple[str, str]]:
-        return [(one["result"], one["said"]) for one in told("doctor")["checks"] if one["name"] == "throttle"]
+    def throttle(code: int = 0) -> list[tuple[str, str]]:
+        checks = told("doctor", code=code)["checks"]
+        return [(one["result"], one["said"]) for one in checks if one["name"] == "throttle"]
 
     found = throttle()
     assert ("pass", "target: its query gives 0") in found
     assert ("warn", "nothing here tells max_sessions") in found
 
     (folder / "migrator.toml").write_text(SETTINGS.replace("from notes", "from nowhere"), encoding="utf-8")
-    failed = [said for result, said in throttle() if result == "fail"]
+    failed = [said for result, said in throttle(code=1) if result == "fail"]
     assert len(failed) == 1 and "target cannot be looked at: SQLite refused a statement: no such table" in failed[0]
     (folder / "migrator.toml").write_text(SETTINGS, encoding="utf-8")

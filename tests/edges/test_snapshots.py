@@ -6,6 +6,8 @@ import io
 import os
 import random
 import stat
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from decimal import Decimal
@@ -212,3 +214,29 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(Refused, match="cannot be used"):
         Snapshots(tmp_path / "root", KEY).keep(REF, {}, {})
+
+
+#: Whoever looks at a frame that is being written must not stop the one who writes it, nor himself.
+BESIDE = """
+import threading
+import polars as pl
+from migrator.edges.snapshots import _packed
+
+frame, over = pl.DataFrame({"text": [str(number) for number in range(200)]}), threading.Event()
+
+def look():
+    while not over.is_set():
+        frame.is_empty()
+
+for _ in range(2):
+    threading.Thread(target=look, daemon=True).start()
+for _ in range(1000):
+    _packed({}, {"a": frame})
+over.set()
+"""
+
+
+def test_a_frame_that_somebody_else_looks_at_meanwhile_is_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", BESIDE], timeout=120, check=False, cwd=Path(__file__).parents[2])
+
+    assert done.returncode == 0

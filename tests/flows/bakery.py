@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,8 +18,12 @@ from migrator.edges.databases import connect
 from migrator.edges.databases.base import Database
 from migrator.edges.keys import ProjectKey
 from migrator.edges.snapshots import Snapshots
-from migrator.flows import batches, dispatching, planning, tiering, verify, waves
-from migrator.flows.parts import Limits, Parts
+from migrator.flows.checking import verify
+from migrator.flows.homes import on_demand
+from migrator.flows.moving import batches
+from migrator.flows.parts import Cutting, Limits, Parts
+from migrator.flows.plans import planning, tiering
+from migrator.flows.steering import dispatching, waves
 from migrator.mapping import document
 from migrator.rollout.states import Batch, Wave
 from migrator.store import batches as batch_store
@@ -63,12 +69,54 @@ create table orders (id text primary key, account_id text not null references ac
 create table notes (id integer primary key, account_id text references accounts (id), text text);
 create index orders_account on orders (account_id);
 """
+SETTINGS = """
+[legacy]
+url = "sqlite:///{folder}legacy.db"
+[target]
+url = "sqlite:///{folder}target.db"
+[control]
+url = "sqlite:///{folder}control.db"
+[snapshots]
+path = "{folder}snapshots"
+key = "{folder}project.key"
+[mappings]
+path = "{folder}mappings"
+"""
 OPTIONS = planning.PlanOptions(
     strategy="whole", soak_seconds=0, cutover="immediate", batch_users=20, salt="bakery", max_held=0.5
 )
 TIERS = tiering.TierOptions(
     "all", "all", {"recency": {"fixed": 30}, "frequency": {"fixed": 1}, "money": {"fixed": 0}}, {}
 )
+
+
+def settings_text(more: str = "", *, bakery: Path | None = None) -> str:
+    """A settings file for a bakery, beside it or (*bakery*) elsewhere; *more* sections come last."""
+    return SETTINGS.format(folder=f"{bakery}/" if bakery else "") + more
+
+
+def parts_of(folder: Path, *, legacy: Database | None = None, target: Database | None = None, **changes: Any) -> Parts:
+    """
+    What flows take of the project in *folder*: SQLite unless databases are given, and what *changes* say otherwise.
+
+    A new project gets a key, a control database and our tables in its target; another is opened as it stands.
+    """
+    new = not (folder / "project.key").exists()
+    key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
+    values: dict[str, Any] = {
+        "control": a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
+        "legacy": legacy or connect(f"sqlite:///{folder / 'legacy.db'}", None, "legacy"),
+        "target": target or connect(f"sqlite:///{folder / 'target.db'}", None, "target"),
+        "snapshots": Snapshots(folder / "snapshots", key),
+        "key": key,
+        "load_set": lambda: document.load(folder / "mappings"),
+        "limits": Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
+        "actor": "tester",
+    }
+    parts = Parts(**values | changes)
+    if new:
+        parts.target.prepare()
+    return parts
 
 
 class Ears:
@@ -94,24 +142,16 @@ class Bakery:
             for name, text in (("set", SET), ("accounts", ACCOUNTS), ("orders", ORDERS)):
                 (mappings / f"{name}.yaml").write_text(text, encoding="utf-8")
             self._fill(customers)
-        key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
-        self.parts = Parts(
-            control=a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
-            legacy=connect(f"sqlite:///{folder / 'legacy.db'}", None, "legacy"),
-            target=target or connect(f"sqlite:///{folder / 'target.db'}", None, "target"),
-            snapshots=Snapshots(folder / "snapshots", key),
-            key=key,
-            load_set=lambda: document.load(mappings),
-            limits=Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
-            actor="tester",
-        )
-        if new:
-            self.parts.target.prepare()
+        self.parts = parts_of(folder, target=target, cutting=Cutting(drain=timedelta(0)))
 
     def copy(self, folder: Path) -> Bakery:
         """Another bakery that stands where this one stands now."""
         shutil.copytree(self.folder, folder)
         return Bakery(folder)
+
+    def write_settings(self, more: str = "") -> None:
+        """Let the command line find this bakery: its `migrator.toml`, with *more* sections."""
+        (self.folder / "migrator.toml").write_text(settings_text(more), encoding="utf-8")
 
     def close(self) -> None:
         """Give back all connections."""
@@ -149,8 +189,8 @@ class Bakery:
         planning.create(self.parts, replace(OPTIONS, **changes), TIERS)  # type: ignore[arg-type]
         planning.approve(self.parts)
 
-    def run(self, parts: Parts | None = None, *, until: Wave | None = None) -> None:
-        """Do what dispatcher and workers do, one after the other, until nothing is left to do."""
+    def run(self, parts: Parts | None = None, *, until: Wave | None = None, rest: float = 0.0) -> None:
+        """Do what dispatcher and workers do, one after the other, until nothing is left to do; *rest* where they wait."""
         dispatcher = self.dispatcher(parts)
         for _ in range(200):
             heard = self.tick(dispatcher)
@@ -158,8 +198,10 @@ class Bakery:
                 return  # what was rung for then is lost
             for task, ids in heard:
                 self.work(task, ids, dispatcher.parts)
-            if not heard and not self._busy():
-                return
+            if not heard:
+                if not self._busy():
+                    return
+                time.sleep(rest)
         raise AssertionError("the wave does not come to an end")
 
     def dispatcher(self, parts: Parts | None = None) -> dispatching.Dispatcher:
@@ -186,10 +228,12 @@ class Bakery:
     def work(self, task: str, ids: tuple[int, ...], parts: Parts | None = None) -> None:
         """Do what a worker does when it hears a message."""
         parts = parts or self.parts
-        if task == "tasks.batches.move":
+        if task in ("tasks.batches.move", "tasks.batches.move_now"):
             batches.move(parts, ids[0], ids[1], "test")
         elif task == "tasks.waves.check":
             verify.check_wave(parts, ids[0], "test")
+        elif task == "tasks.users.cut_over":
+            on_demand.cut_over_asked(parts, "test")
 
     def move(self, **changes: object) -> None:
         """Plan, approve, start every wave, run."""

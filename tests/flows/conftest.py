@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from migrator.flows import waves
+from migrator.flows.steering import waves
 from migrator.rollout import states
 from migrator.rollout.states import User
-from migrator.store import users
+from migrator.store import tables, tallies, users
+from migrator.store.control import Control
+from tests.edges.databases.places import PostgresqlPlace, SqlitePlace
 from tests.flows.bakery import Bakery
 
 ALLOWED = {(before, after) for (before, _), after in states.USER.items()} | {
@@ -35,6 +38,42 @@ def every_change_of_a_user_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> N
         return move(db, plan_id, wanted, before, new, now, **more)
 
     monkeypatch.setattr(users, "move", watched)
+
+
+@pytest.fixture(autouse=True)
+def users_are_counted_as_they_change(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a flow did, or was cut off in: what is told of how many users are what is what one would count."""
+    opened: set[sa.URL] = set()
+    begin = Control.__init__
+
+    def noted(control: Control, url: str) -> None:
+        begin(control, url)
+        opened.add(control.url)
+
+    monkeypatch.setattr(Control, "__init__", noted)
+    yield
+    for url in opened:
+        if url.get_backend_name() == "sqlite" and Path(url.database or "").is_file():
+            engine = sa.create_engine(url)
+            with engine.connect() as db:
+                if sa.inspect(db).has_table(tables.tallies.name):
+                    _same_counts(db)
+            engine.dispose()
+
+
+def _same_counts(db: sa.Connection) -> None:
+    columns = [tables.users.c[name] for name in tallies.Group._fields]
+    counted = db.execute(sa.select(*columns, sa.func.count()).group_by(*columns)).all()
+    told = [tallies.of_plan(db, plan_id) for plan_id in db.scalars(sa.select(tables.plans.c.id)).all()]
+    assert {tuple(row[:-1]): row[-1] for row in counted} == {group: n for of in told for group, n in of.items()}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> SqlitePlace | PostgresqlPlace:
+    """An empty target of each kind."""
+    if request.param == "sqlite":
+        return SqlitePlace(tmp_path)
+    return PostgresqlPlace(request.getfixturevalue("postgresql").url())
 
 
 @pytest.fixture(scope="session")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from migrator.edges.databases import connect
-from migrator.edges.keys import ProjectKey
-from migrator.edges.snapshots import Snapshots
-from migrator.flows.parts import Limits, Parts
-from migrator.mapping import document
 from migrator.store import plans, tables, users
-from migrator.store.control import Control
 from tests.edges.databases.places import Place
-from tests.flows.bakery import Bakery
-from tests.flows.memory import a_control
+from tests.flows.bakery import Bakery, parts_of
 
 SET = """
 set: shop
@@ -193,19 +186,7 @@ class Doubles(Bakery):
             else:
                 with self.target() as db:
                     db.executescript(TARGET)
-        key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
-        self.parts = Parts(
-            control=a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
-            legacy=connect(f"sqlite:///{folder / 'legacy.db'}", None, "legacy"),
-            target=connect(place.url if place else f"sqlite:///{folder / 'target.db'}", None, "target"),
-            snapshots=Snapshots(folder / "snapshots", key),
-            key=key,
-            load_set=lambda: document.load(folder / "mappings"),
-            limits=Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
-            actor="tester",
-        )
-        if new:
-            self.parts.target.prepare()
+        self.parts = parts_of(folder, target=connect(place.url, None, "target") if place else None)
 
     def copy(self, folder: Path) -> Doubles:
         """Another shop that stands where this one stands now."""

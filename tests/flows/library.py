@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from migrator.edges.databases import connect
-from migrator.edges.keys import ProjectKey
-from migrator.edges.snapshots import Snapshots
-from migrator.flows import rollbacks, verify, waves
-from migrator.flows.parts import Limits, Parts
-from migrator.mapping import document
-from migrator.store.control import Control
+from migrator.flows.checking import verify
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks, rolled_back
 from tests.edges.databases.places import Place, SqlitePlace
-from tests.flows.bakery import Bakery
-from tests.flows.memory import a_control
+from tests.flows.bakery import Bakery, parts_of
 
 SET = """
 set: library
@@ -79,19 +74,7 @@ class Library(Bakery):
             for name, text in texts.items():
                 (mappings / f"{name}.yaml").write_text(text, encoding="utf-8")
             self._fill_with(readers, id_ or COUNTS["sqlite" if place.url.startswith("sqlite") else "postgresql"])
-        key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
-        self.parts = Parts(
-            control=a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
-            legacy=connect(f"sqlite:///{folder / 'legacy.db'}", None, "legacy"),
-            target=connect(place.url, None, "target"),
-            snapshots=Snapshots(folder / "snapshots", key),
-            key=key,
-            load_set=lambda: document.load(mappings),
-            limits=Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
-            actor="tester",
-        )
-        if new:
-            self.parts.target.prepare()
+        self.parts = parts_of(folder, target=connect(place.url, None, "target"))
 
     @classmethod
     def started(cls, folder: Path, readers: int, *, members: str = "", there: tuple[Any, ...] = ()) -> Library:
@@ -148,7 +131,7 @@ class Library(Bakery):
         """Who waits for a person."""
         return sorted(user for user, status in self.users().items() if status == "held")
 
-    def back(self, **scope: str) -> rollbacks.RolledBack:
+    def back(self, **scope: str) -> rolled_back.RolledBack:
         """Roll back."""
         return rollbacks.roll_back(self.parts, rollbacks.scope(self.parts, **scope))
 

@@ -18,20 +18,31 @@ from migrator.edges import databases
 from migrator.edges.keys import ProjectKey
 from migrator.edges.snapshots import Snapshots
 from migrator.flows.parts import Parts, Telling
-from migrator.flows.templates import Templates
+from migrator.flows.telling.templates import Templates
 from migrator.mapping.books import Book
 from migrator.rollout.states import Batch, Notice, User, Wave
 from migrator.store import batches, cases, effects, journal, outbox, plans, users, waves
 from migrator.store.control import Control
+from tests.postgresql_server import PostgresqlServer
 
 BUNDLED = Path(__file__).resolve().parents[2] / "templates"
 NOW = datetime(2030, 1, 31, 9, 30, tzinfo=UTC)
+KEY = ProjectKey(bytes(32))  # chains the journal of a control database that belongs to no project
 
 
 def a_control(folder: Path) -> Control:
     """An empty control database with all tables."""
     (folder / "control.db").write_bytes(_empty())
-    return Control(f"sqlite:///{folder / 'control.db'}")
+    control = Control(f"sqlite:///{folder / 'control.db'}")
+    control.sign = KEY.sign
+    return control
+
+
+def a_control_on(server: PostgresqlServer) -> Control:
+    """The same in PostgreSQL."""
+    control = Control(server.url(like=_empty_on(server)))
+    control.sign = KEY.sign
+    return control
 
 
 def a_project(folder: Path, control: Control, **changes: Any) -> Parts:
@@ -71,6 +82,16 @@ def _empty() -> bytes:
         control.upgrade()
         control.close()
         return Path(folder, "control.db").read_bytes()
+
+
+@cache
+def _empty_on(server: PostgresqlServer) -> str:
+    """To be copied: the revisions take longer."""
+    url = server.url()
+    control = Control(url)
+    control.upgrade()
+    control.close()
+    return url
 
 
 def a_plan(db: sa.Connection, **changes: Any) -> plans.Plan:

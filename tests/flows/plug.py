@@ -57,6 +57,11 @@ class _Shelf:
         return str(self._real.keep(*given))
 
 
+def transactions(real: Any, plug: Plug, opener: str) -> Any:
+    """A database whose write transactions go through the plug."""
+    return _Transactions(real, plug, opener)
+
+
 def plugged(parts: Parts, plug: Plug) -> Parts:
     """The same parts, each effect through the plug."""
     return replace(

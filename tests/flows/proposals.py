@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.edges.databases import connect
-from migrator.flows import proposing
+from migrator.flows.drafting import proposing
 from migrator.mapping import document, lint
 from migrator.mapping.model import MappingSet
 from migrator.mapping.proposing.proposal import Proposal

@@ -5,18 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from migrator.edges.databases import connect
 from migrator.edges.databases.several import SeveralDatabases
-from migrator.edges.keys import ProjectKey
-from migrator.edges.snapshots import Snapshots
-from migrator.flows.parts import Limits, Parts
-from migrator.mapping import document
-from migrator.store.control import Control
-from tests.flows.bakery import Bakery
-from tests.flows.memory import a_control
+from tests.flows.bakery import Bakery, parts_of
 
 SET = """
 set: spread
@@ -151,20 +144,8 @@ class Silos(Bakery):
                 self._make(name, schema)
             with self.target() as db:
                 db.executescript(TARGET)
-        key = ProjectKey.create(folder / "project.key") if new else ProjectKey.load(folder / "project.key")
         named = {name: connect(f"sqlite:///{folder / f'{name}.db'}", None, "legacy") for name in ROWS}
-        self.parts = Parts(
-            control=a_control(folder) if new else Control(f"sqlite:///{folder / 'control.db'}"),
-            legacy=SeveralDatabases(named),
-            target=connect(f"sqlite:///{folder / 'target.db'}", None, "target"),
-            snapshots=Snapshots(folder / "snapshots", key),
-            key=key,
-            load_set=lambda: document.load(folder / "mappings"),
-            limits=Limits(users=20, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
-            actor="tester",
-        )
-        if new:
-            self.parts.target.prepare()
+        self.parts = parts_of(folder, legacy=SeveralDatabases(named))
 
     def _make(self, name: str, schema: str) -> None:
         with self.source(name) as db:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from migrator.flows import assessing
+from migrator.flows.drafting import assessing
 from tests.flows.bakery import ORDERS, Bakery
 
 STALE = "clean: [{name: stale, when: {bought_at: {older_than: 5d}}, action: drop, reason: paid long ago}]\nfields:"

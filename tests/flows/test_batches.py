@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from migrator.flows import batches, rollbacks, waves, writing
+from migrator.flows.moving import batches, writing
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Wave
 from migrator.store import batches as batch_store
 from migrator.store import users
@@ -145,7 +148,7 @@ def test_a_change_in_legacy_between_read_and_commit_is_read_again(
     bakery = Bakery(tmp_path, customers=6)
     bakery.plan()
     waves.start(bakery.parts, "whole")
-    monkeypatch.setattr(batches, "SOON", timedelta(0))
+    bakery.parts = replace(bakery.parts, limits=replace(bakery.parts.limits, retry_after=timedelta(0)))
     written, changes = writing.write, iter(["update customer set name = 'Late' where id = 3"])
 
     def write_late(*given: object, **more: object) -> object:

@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from migrator.errors import NotFound, Refused
-from migrator.flows import cleaning, review, rollbacks, verify
+from migrator.flows.checking import verify
+from migrator.flows.helping import cleaning, review
+from migrator.flows.undoing import rollbacks
 from tests.flows.bakery import ORDERS, Bakery
 
 STALE = "{name: stale, when: {bought_at: {older_than: 5d}}, action: archive, reason: paid long ago}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import MappingInvalid, NotFound
-from migrator.flows.comparing import Diff, diff
+from migrator.flows.drafting.comparing import Diff, diff
 from tests.flows.bakery import Bakery
 
 

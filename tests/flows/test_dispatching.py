@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,10 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
 from migrator.errors import Fenced, InDoubt, SnapshotDamaged, Transient, Unreachable
-from migrator.flows import batches, campaign, dispatching, rollbacks, wave_view, waves
+from migrator.flows import wave_view
+from migrator.flows.moving import batches
+from migrator.flows.steering import campaign, dispatching, waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches as batch_store
 from migrator.store import cases, leases, plans, tables
@@ -68,6 +71,79 @@ def test_of_two_dispatchers_one_leads(started: Bakery, tmp_path: Path) -> None:
 
     assert bakery.tick()
     assert not other.tick()
+
+
+def transactions(bakery: Bakery) -> list[str]:
+    """BEGIN or BEGIN IMMEDIATE, as they come: only the latter write."""
+    begun: list[str] = []
+
+    def heard(_db: object, _cursor: object, statement: str, *_more: object) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    sa.event.listen(bakery.parts.control.engine, "before_cursor_execute", heard)
+    return begun
+
+
+def test_a_tick_in_which_nothing_is_due_asks_once_and_writes_nothing(moved: Bakery, tmp_path: Path) -> None:
+    bakery = moved.copy(tmp_path / "b")
+    dispatcher = bakery.dispatcher()
+    dispatcher.tick()
+    begun = transactions(bakery)
+
+    for _ in range(3):
+        dispatcher.tick()
+
+    assert begun == ["BEGIN"] * 3
+
+
+def test_the_lease_is_renewed_at_half_its_time_and_no_sooner(moved: Bakery, tmp_path: Path) -> None:
+    bakery = moved.copy(tmp_path / "b")
+    dispatcher = bakery.dispatcher()
+    dispatcher.tick()
+    first = leased_until(bakery)
+    dispatcher.tick()
+    assert leased_until(bakery) == first
+
+    assert dispatcher.renewed_at is not None
+    dispatcher.renewed_at -= bakery.parts.limits.leader.total_seconds() / 2
+    assert dispatcher.tick()
+
+    assert leased_until(bakery) > first
+
+
+def leased_until(bakery: Bakery) -> datetime:
+    with bakery.parts.control.read() as db:
+        found = db.scalar(sa.select(tables.leases.c.until).where(tables.leases.c.name == "dispatcher"))
+    assert isinstance(found, datetime)
+    return found
+
+
+def test_who_was_frozen_too_long_learns_that_another_leads(started: Bakery, tmp_path: Path) -> None:
+    bakery = started.copy(tmp_path / "b")
+    dispatcher = bakery.dispatcher()
+    assert dispatcher.tick()
+    bakery.lose_leases()
+    other = replace(bakery.dispatcher(), owner="another machine")
+    assert other.tick()
+
+    assert dispatcher.renewed_at is not None
+    dispatcher.renewed_at -= 3600
+
+    assert not dispatcher.tick() and not dispatcher.tick()
+
+
+def test_what_changes_between_two_ticks_is_seen_by_the_next(moved: Bakery, tmp_path: Path) -> None:
+    bakery = moved.copy(tmp_path / "b")
+    dispatcher = bakery.dispatcher()
+    dispatcher.tick()
+
+    with bakery.parts.control.write() as db:
+        wave_store.move(db, wave_store.get(db, bakery.wave().id), Wave.CHECKING)
+        db.execute(sa.delete(tables.verifications))
+        wave_store.note(db, bakery.wave().id, rung_at=None)
+
+    assert bakery.tick(dispatcher) == [(CHECK, (bakery.wave().id,))]
 
 
 def test_nothing_is_rung_for_outside_the_window_or_before_its_time(started: Bakery, tmp_path: Path) -> None:
@@ -376,7 +452,7 @@ def test_the_breaker_looks_when_a_batch_has_ended_and_not_at_every_tick(started:
     bakery = started.copy(tmp_path / "b")
     dispatcher: dispatching.Dispatcher = bakery.dispatcher()
     looks = 0
-    breaker = waves._breaker
+    breaker = waves.tripped
 
     def counted(*given: object) -> object:
         nonlocal looks
@@ -384,7 +460,7 @@ def test_the_breaker_looks_when_a_batch_has_ended_and_not_at_every_tick(started:
         return breaker(*given)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waves, "_breaker", counted)
+        patch.setattr(waves, "tripped", counted)
         heard = bakery.tick(dispatcher)
         bakery.tick(dispatcher)
         assert looks == 1

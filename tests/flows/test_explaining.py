@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, Refused
-from migrator.flows.explaining import explain
+from migrator.flows.drafting.explaining import explain
 from tests.flows.bakery import Bakery
 
 

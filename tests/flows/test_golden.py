@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, Refused
-from migrator.flows.golden import Golden, add
+from migrator.flows.drafting.golden import Golden, add
 from migrator.mapping import document, examples
 from tests.flows.bakery import Bakery
 

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from migrator.errors import Refused
-from migrator.flows import batches, planning, review, rollbacks, support, verify, waves
+from migrator.flows.checking import verify
+from migrator.flows.helping import review, support
+from migrator.flows.moving import batches
+from migrator.flows.plans import planning
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Batch
 from migrator.store import batches as batch_store
 from migrator.store import cases, effects, measures, plans

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from migrator.errors import MappingInvalid, Refused, Transient
-from migrator.flows import planning, reading, review, rollbacks, support, verify, waves
+from migrator.flows.checking import verify
+from migrator.flows.helping import review, support
+from migrator.flows.moving import reading
+from migrator.flows.plans import planning
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.mapping.outcome import Context
 from migrator.store import plans
 from tests.flows.bakery import OPTIONS, TIERS

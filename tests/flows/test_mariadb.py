@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator.flows import rollbacks, verify, waves
+from migrator.flows.checking import verify
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Wave
 from tests.flows.mariadb_bakery import MariadbBakery
 from tests.flows.plug import Plug, Power, plugged

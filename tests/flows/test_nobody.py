@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 
 from migrator.errors import MappingInvalid, Refused
-from migrator.flows import batches, notices, overview, planning, report, review, rollbacks, support, verify, waves
+from migrator.flows import report
+from migrator.flows.checking import verify
+from migrator.flows.helping import overview, review, support
+from migrator.flows.moving import batches
+from migrator.flows.plans import planning
 from migrator.flows.report import numbers
+from migrator.flows.steering import waves
+from migrator.flows.telling import notices
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Wave
 from migrator.store import batches as batch_store
 from migrator.store import measures, outbox, plans, users
@@ -295,6 +302,7 @@ def test_a_plan_that_has_moved_rows_of_nobody_is_not_replaced(moved: Bakery, tmp
 
 def test_a_batch_of_nobody_that_was_cut_off_anywhere_ends_as_if_it_never_was(planned: Bakery, tmp_path: Path) -> None:
     started = planned.copy(tmp_path / "started")
+    waves.cancel(started.parts, "whole")
     waves.start(started.parts, "nobody")
 
     def move(name: str, cut_after: int | None) -> tuple[int, object]:

@@ -14,9 +14,9 @@ import pytest
 from migrator.edges.senders.base import Outgoing, ReceiverRefused
 from migrator.edges.senders.file import FileSender
 from migrator.errors import NotFound, Refused, Transient, Unreachable
-from migrator.flows import delivery, notices
-from migrator.flows.notices import Templates
 from migrator.flows.parts import Parts
+from migrator.flows.telling import delivery, notices
+from migrator.flows.telling.notices import Templates
 from migrator.rollout.states import Notice as Status
 from migrator.store import outbox, plans, users
 from migrator.store.control import Control

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from migrator.errors import Refused
-from migrator.flows import waves
+from migrator.flows.steering import waves
 from migrator.rollout.states import Wave
-from tests.edges.databases.places import PostgresqlPlace, SqlitePlace
+from tests.edges.databases.places import SqlitePlace
 from tests.flows.library import Library
 from tests.flows.plug import Plug, Power, plugged
-from tests.postgresql_server import PostgresqlServer
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlitePlace | PostgresqlPlace]:
-    """An empty target of each kind."""
-    if request.param == "sqlite":
-        yield SqlitePlace(tmp_path)
-    else:
-        server: PostgresqlServer = request.getfixturevalue("postgresql")
-        yield PostgresqlPlace(server.url())
 
 
 def test_rows_get_the_next_numbers_and_children_point_at_them(place: SqlitePlace, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migrator.flows import overview, rollbacks, tiering, waves
+from migrator.flows.helping import overview
+from migrator.flows.homes import on_demand
+from migrator.flows.plans import tiering
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import User, Wave
 from migrator.store import plans, users
 from migrator.store import waves as wave_store
@@ -81,3 +85,30 @@ def test_a_rollback_that_was_cut_off_is_told(moved: Bakery, tmp_path: Path) -> N
     rollbacks._begin(bakery.parts, rollbacks.scope(bakery.parts))
 
     assert "a rollback of wave whole was cut off" in next_step(bakery)
+
+
+def test_who_is_asked_for_is_counted_with_what_he_waits_for(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=4)
+    bakery.plan()
+    assert overview.status(bakery.parts)["requests"] == {"open": 0, "since": None, "waits": []}
+    for user in ("2", "3"):
+        on_demand.ask(bakery.parts, user)
+
+    found = overview.status(bakery.parts)
+
+    assert found["requests"]["open"] == 2 and found["requests"]["since"] is not None
+    assert found["requests"]["waits"] == [{"reason": "a batch is made for him", "users": 2}]
+    assert "2 users wait to be moved ahead of their wave and no worker is alive" in found["next"]
+
+
+def test_who_was_asked_for_and_has_come_is_counted_no_more(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=4)
+    bakery.plan()
+    on_demand.ask(bakery.parts, "2")
+    for _ in range(4):
+        bakery.work_once()
+
+    found = overview.status(bakery.parts)
+
+    assert bakery.users()["2"] == "live"
+    assert found["requests"]["open"] == 0 and "goes on with wave" in found["next"]

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import MappingInvalid, NotAllowed, NotFound, Refused
-from migrator.flows import batches, planning, review, rollbacks, verify, waves
+from migrator.flows.checking import verify
+from migrator.flows.helping import review
+from migrator.flows.moving import batches
+from migrator.flows.plans import planning
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Batch, Wave
 from migrator.store import batches as batch_store
 from migrator.store import cases, plans
@@ -126,6 +131,15 @@ def test_a_draft_is_replaced_by_the_next(tmp_path: Path) -> None:
         assert plans.get(db, 1).status == "superseded"
         assert [wave.status for wave in wave_store.of_plan(db, 1)] == [Wave.CANCELLED]
     assert current(bakery).id == 2
+
+
+def test_whoever_replaces_an_approved_plan_is_told_so(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=4)
+    bakery.plan()
+
+    said = planning.create(bakery.parts, OPTIONS, TIERS, dry_run=True).remarks
+
+    assert said[0].startswith("plan 1 was approved and has nobody in the target: this one takes its place")
 
 
 def test_no_plan_replaces_one_that_is_at_work_or_has_moved_users(started: Bakery, tmp_path: Path) -> None:

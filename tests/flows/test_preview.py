@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from migrator.errors import MappingInvalid, NotFound
-from migrator.flows import waves
-from migrator.flows.preview import Preview, preview
-from migrator.flows.sampling import Wanted
+from migrator.flows.drafting.preview import Preview, preview
+from migrator.flows.drafting.sampling import Wanted
+from migrator.flows.steering import waves
 from migrator.store import tables
 from tests.flows.bakery import ACCOUNTS, Bakery
 
@@ -139,7 +139,7 @@ def test_what_would_change_in_the_target_stands_side_by_side(bakery: Bakery) -> 
 
 
 def test_a_smaller_sample_is_part_of_a_larger_one_and_always_the_same(bakery: Bakery) -> None:
-    from migrator.flows import sampling
+    from migrator.flows.drafting import sampling
 
     few, more = (set(sampling.choose(bakery.parts, bakery.parts.folder_set, Wanted(n)).keys) for n in (5, 12))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import Refused
-from migrator.flows import proposing
 from migrator.flows.demo import legacy, target
+from migrator.flows.drafting import proposing
 from migrator.mapping import document
 from migrator.mapping.proposing.proposal import OPEN
 from tests.flows.proposals import ENOUGH, MAPPINGS, Drafted, drafted

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, Refused
-from migrator.flows import case_view, overview, review, rollbacks, waves
+from migrator.flows.helping import case_view, overview, review
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Case, User, Wave
-from migrator.store import cases, plans, users
+from migrator.store import cases, journal, plans, users
 from migrator.store import waves as wave_store
 from tests.flows.bakery import Bakery
 
@@ -48,7 +50,7 @@ def decide(bakery: Bakery, user: str, action: str, value: str | None = None, **m
 def test_cases_name_field_rule_value_and_place_and_are_grouped_by_cause(held: Bakery) -> None:
     assert who_is(held, "held") == ["1", "2", "3", "4", "5"]
 
-    found = review.listed(held.parts)
+    found = review.listed(held.parts, reveal=True)
 
     told = {(one["field"], one["rule"], one["value"], one["cases"], one["users"]) for one in found["causes"]}
     assert told == {
@@ -300,3 +302,16 @@ def test_a_case_stays_open_as_long_as_somebody_waits_for_it(held: Bakery, tmp_pa
     review.exclude(bakery.parts, "4", "asked to stay")
 
     assert {tuple(one["users"]) for one in review.listed(bakery.parts)["cases"]} == {("1",), ("2",), ("4", "5")}
+
+
+def test_an_address_in_a_reason_is_kept_nowhere(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "bakery", customers=4)
+    bakery.plan()
+
+    review.exclude(bakery.parts, "3", reason="ann@bakery.example asked for it")
+
+    with bakery.parts.control.read() as db:
+        kept = users.get(db, 1, "3")
+        entry = journal.latest(db, 1)[0]
+    assert kept is not None
+    assert kept.reason == entry["detail"]["reason"] == "(address) asked for it"

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import Refused
-from migrator.flows import rollbacks, waves
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks, rolled_back
 from migrator.rollout.states import Wave
 from tests.flows.bakery import Bakery
 from tests.flows.plug import Plug, Power, plugged
 
 
-def _back(bakery: Bakery, **scope: str) -> rollbacks.RolledBack:
+def _back(bakery: Bakery, **scope: str) -> rolled_back.RolledBack:
     return rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, **scope))
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.edges.keys import ProjectKey
-from migrator.flows import roster
-from migrator.flows.desk import Desk
+from migrator.flows.people.desk import Desk
+from migrator.flows.plans import roster
 from migrator.rollout.plan import WaveDraft
 from migrator.rollout.stages import Stage
 from migrator.store.control import Control
@@ -76,6 +76,6 @@ def test_each_row_is_what_one_would_write_for_that_user(given_: dict[str, Any]) 
 
 @pytest.mark.parametrize("heavy", ["polars", "alembic", "migrator.edges.databases.sqlite", "jinja2", "celery"])
 def test_one_user_is_shown_without_what_only_moving_needs(heavy: str) -> None:
-    words = f"import sys, migrator.cli, migrator.runtime, migrator.flows.support; sys.exit({heavy!r} in sys.modules)"
+    words = f"import sys, migrator.cli, migrator.runtime, migrator.flows.helping.support; sys.exit({heavy!r} in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import MappingInvalid, Refused, SchemaChanged
-from migrator.flows import planning, schema_changes, verify, waves
+from migrator.flows.checking import verify
+from migrator.flows.drafting import schema_changes
 from migrator.flows.parts import Parts
+from migrator.flows.plans import planning
+from migrator.flows.steering import waves
 from migrator.mapping import document
 from migrator.rollout.states import Wave
 from migrator.store import plans

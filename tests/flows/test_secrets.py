@@ -14,7 +14,9 @@ import sqlalchemy as sa
 
 from migrator.edges.keys import ProjectKey
 from migrator.errors import KeyWrong, Refused
-from migrator.flows import report, review, sets, support, verify
+from migrator.flows import report, sets
+from migrator.flows.checking import verify
+from migrator.flows.helping import review, support
 from migrator.flows.report import numbers
 from migrator.store import plans, tables
 from tests.flows.bakery import ACCOUNTS, Bakery

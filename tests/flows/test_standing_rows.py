@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from migrator.flows import rollbacks
-from tests.edges.databases.places import PostgresqlPlace, SqlitePlace
+from migrator.flows.undoing import rollbacks
+from tests.edges.databases.places import SqlitePlace
 from tests.flows.library import Library
 from tests.flows.plug import Plug, Power, plugged
-from tests.postgresql_server import PostgresqlServer
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlitePlace | PostgresqlPlace]:
-    """An empty target of each kind."""
-    if request.param == "sqlite":
-        yield SqlitePlace(tmp_path)
-    else:
-        server: PostgresqlServer = request.getfixturevalue("postgresql")
-        yield PostgresqlPlace(server.url())
 
 
 def _by_email(action: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound
-from migrator.flows import review, rollbacks, support
+from migrator.flows.helping import review, support
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import User
 from migrator.store import plans, users
 from tests.flows.bakery import Bakery

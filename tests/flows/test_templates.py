@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from pathlib import Path
 
 import pytest
 
 from migrator.errors import WrongInput
-from migrator.flows import template_checks
-from migrator.flows.templates import LARGEST_TEMPLATE, Templates, chain, sample
+from migrator.flows.telling import template_checks
+from migrator.flows.telling.templates import LARGEST_TEMPLATE, Templates, chain, sample
 
 BUNDLED = Path(__file__).resolve().parents[2] / "templates"
 EVENTS = ("before", "done", "delayed", "rolled_back")
@@ -146,3 +148,79 @@ def test_the_bundled_templates_come_in_both_languages_with_html(event: str, loca
     assert message.html is not None
     assert "Ada &amp; Grace" in message.html
     assert "Ada & Grace" in message.text
+
+
+HEAD = "{% block subject %}Hi{% endblock %}{% block text %}"
+TOO_LONG = "takes longer than"  # on a slow machine the clock comes first
+SIXTEEN = "{% set a = 'xxxxxxxxxxxxxxxx' %}"
+GREEDY = {
+    "a loop in a loop": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "100,000 steps"),
+    "a filtered loop": ("{% for i in range(99999) if false %}{% endfor %}" * 200, "100,000 steps"),
+    "a long range": ("{% for i in range(1000000000) %}x{% endfor %}", "Range too big"),
+    "a loop that calls itself": ("{% for i in 'ab' recursive %}{{ loop('ab') }}{% endfor %}", "calls itself"),
+    "a macro that calls itself": ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+    "a macro like a tree": (
+        "{% macro m(n) %}{% if n > 0 %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}", "100,000 steps",
+    ),
+    "a block of itself": ("{{ self.text() }}{{ self.text() }}", "recursion"),
+    "a template of itself": ('{% include "done/en.email.j2" %}' * 2, "recursion"),
+    "doubling by ~": (SIXTEEN + "{% set a = a ~ a %}" * 40 + "{{ a }}", "512 KiB"),
+    "doubling by +": (SIXTEEN + "{% set a = a + a %}" * 40 + "{{ a }}", "512 KiB"),
+    "doubling by set": (SIXTEEN + "{% set a %}{{ a }}{{ a }}{% endset %}" * 40, "512 KiB"),
+    "squaring by replace": (SIXTEEN + "{% set a = a|replace('x', a) %}" * 40, "512 KiB"),
+    "squaring by join": (SIXTEEN + "{% set a = a|join(a) %}" * 40, "512 KiB"),
+    "calls of calls": (
+        "{% macro m() %}{{ caller() }}{{ caller() }}{% endmacro %}" + "{% call m() %}" * 15 + "x" * 99 + "{% endcall %}" * 15,
+        "512 KiB",
+    ),
+    "lists of lists": ("{% set a = [1] %}" + "{% set a = [a, a] %}" * 40, "fixed words"),
+    "long lists": ("{% set a = range(99999)|list %}", "a list of more than"),
+    "a width": ("{{ '{:1000000000}'.format(1) }}", "unsafe"),
+    "a pad": ("{{ 'x'.ljust(1000000000) }}", "unsafe"),
+    "a centre": ("{{ 'x'|center(1000000000) }}", "No filter named 'center'"),
+    "bytes of a number": ("{{ (1).to_bytes(1000000000) }}", "unsafe"),
+    "numbers that grow": ("{% set x = 9 %}" + "{% set x = x * x %}" * 40, "18 digits"),
+    "a million digits": ("{{ " + "9" * 50_000 + " }}", "digits"),
+    "brackets": ("{{ " + "(" * 20_000 + " }}", "recursion"),
+    "many parts": ("{{ name }}" * 6_000, "5,000 variables"),
+    "another file": ('{% include "../../../etc/passwd" %}', "leads out of"),
+    "an absolute file": ('{% include "/etc/passwd" %}', "leads out of"),
+    "a file that a user names": ("{% include name %}", "in quotes"),
+    "classes": ("{{ ''|attr('__class__') }}", "No filter named 'attr'"),
+    "globals": ("{{ self.__init__.__globals__ }}", "unsafe"),
+    "a class by its name": ("{{ name['__class__'] }}", "unsafe"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", GREEDY)
+def test_a_template_neither_runs_nor_grows_nor_reaches_beyond_its_bounds(how: str, tmp_path: Path) -> None:
+    template, said = GREEDY[how]
+    begun, before = time.thread_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    (problem, *_) = template_checks.lint(a_folder(tmp_path, en=f"{HEAD}{template}{{% endblock %}}"), ["done"])
+
+    took, grown = time.thread_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert any(words in problem for words in (said, TOO_LONG)) and str(tmp_path) in problem
+    assert took < 10 and grown < 64 * 1024  # kilobytes; bounds against hanging and swelling, not figures
+
+
+def test_a_template_that_is_a_link_out_of_the_folder_is_not_read(tmp_path: Path) -> None:
+    secret, project = tmp_path / "secret", tmp_path / "project"
+    secret.write_text(GOOD, encoding="utf-8")
+    project.mkdir()
+    templates = a_folder(project, en=GOOD)
+    (templates.folder / "done" / "de.email.j2").symlink_to(secret)
+
+    with pytest.raises(WrongInput, match="leads out of"):
+        Templates(templates.folder).render("done", "de", "email", sample())
+
+
+def test_what_templates_of_notices_do_is_possible(tmp_path: Path) -> None:
+    text = (
+        "{% macro greet(who) %}Dear {{ who|trim|title }}{% endmacro %}{{ greet(name) ~ ',' }}"
+        "{% for word in ['one', 'two'] %} {{ loop.index }}: {{ word|upper }}{% if not loop.last %};{% endif %}{% endfor %}"
+        "{% set left = 3 * 2 - 1 %} {{ left }} {{ name.upper() if name.startswith('A') else reason|default('-') }}"
+    )
+    message = a_folder(tmp_path, en=f"{HEAD}{text}{{% endblock %}}").render("done", "en", "email", sample())
+
+    assert message.text == "Dear Ada & Grace, 1: ONE; 2: TWO 5 ADA & GRACE\n"

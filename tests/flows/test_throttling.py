@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,13 +16,16 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.watching import Pressure, watch
 from migrator.errors import Unreachable
-from migrator.flows import batches, campaign, orders, overview, waves
-from migrator.flows.dispatching import Dispatcher
-from migrator.flows.throttling import LOOK_EVERY, Query, Throttle
+from migrator.flows.helping import overview
+from migrator.flows.moving import batches
+from migrator.flows.steering import campaign, orders, waves
+from migrator.flows.steering.dispatching import Dispatcher
+from migrator.flows.steering.throttling import LOOK_EVERY, Query, Throttle
 from migrator.rollout.states import Batch, Wave
 from migrator.rollout.throttle import Limits
 from migrator.store import batches as batch_store
 from migrator.store import journal, leases
+from tests.edges.databases.places import at_work
 from tests.flows.bakery import Bakery
 from tests.flows.memory import Clock
 from tests.mariadb_server import MariadbServer
@@ -236,18 +238,6 @@ def test_a_wave_that_is_paused_waits_no_more(started: Bakery, tmp_path: Path) ->
     assert [event for event, _ in scene.journal()] == ["wait", "go on"]
 
 
-@contextmanager
-def _asleep(statement: Any, stop: Any) -> Iterator[None]:
-    """Somebody's statement is at work while the block runs."""
-    thread = threading.Thread(target=statement)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop()
-        thread.join()
-
-
 def _until(scene: Scene, *, rings: bool) -> bool:
     """Whether the dispatcher comes to it; a statement needs a moment to begin."""
     pause = threading.Event()
@@ -269,7 +259,7 @@ def test_sessions_at_work_in_postgresql_hold_a_wave_back(
             with pytest.raises(psycopg.errors.QueryCanceled):
                 shop.execute("select pg_sleep(60)")
 
-        with _asleep(sleep, shop.cancel):
+        with at_work(sleep, shop.cancel):
             limits = Limits(max_sessions=_busy(url))
             scene = Scene(started.copy(tmp_path / "b"), Clock(), Throttle(watches={"target": found}, limits=limits))
             assert _until(scene, rings=False)
@@ -304,7 +294,7 @@ def test_sessions_at_work_in_mariadb_hold_a_wave_back(started: Bakery, tmp_path:
                 cursor.execute(f"kill query {shop.thread_id()}")
 
         before = found.pressure(["sessions"]).sessions
-        with _asleep(sleep, wake):
+        with at_work(sleep, wake):
             throttle = Throttle(watches={"target": found}, limits=Limits(max_sessions=before))
             scene = Scene(started.copy(tmp_path / "b"), Clock(), throttle)
             assert _until(scene, rings=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, Refused, SettingWrong
-from migrator.flows import planning, tiering
+from migrator.flows.plans import planning, tiering
 from migrator.store import tiers
 from tests.flows.bakery import OPTIONS, TIERS, Bakery
 

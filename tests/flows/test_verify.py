@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import NotFound, SnapshotDamaged
-from migrator.flows import rollbacks, verify, wave_view, waves
+from migrator.flows import wave_view
+from migrator.flows.checking import verify
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Wave
 from migrator.store import effects, leases, plans
 from migrator.store import waves as wave_store

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from migrator.errors import NotAllowed, Refused
-from migrator.flows import review, rollbacks, wave_view, waves
+from migrator.flows import wave_view
+from migrator.flows.helping import review
+from migrator.flows.homes import cutover
+from migrator.flows.steering import waves
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Batch, User, Wave
 from migrator.store import batches, plans, users
 from migrator.store import waves as wave_store
@@ -139,7 +144,7 @@ def test_after_stop_there_is_no_resume_no_override_and_no_cutover(moved: Bakery,
     for order in (
         lambda: waves.resume(bakery.parts, "whole"),
         lambda: waves.override(bakery.parts, "whole", "because"),
-        lambda: waves.cut_over(bakery.parts, "whole"),
+        lambda: cutover.cut_over_wave(bakery.parts, "whole"),
     ):
         with pytest.raises(Refused, match="2 differences"):
             order()
@@ -169,11 +174,11 @@ def test_with_manual_cutover_users_are_moved_and_live_only_by_command(tmp_path: 
     assert bakery.wave().status is Wave.PASSED
     assert set(bakery.users().values()) == {"moved"}
 
-    assert waves.cut_over(bakery.parts, "all") == 4
+    assert cutover.cut_over_wave(bakery.parts, "all").live == 4
 
     assert set(bakery.users().values()) == {"live"}
     with pytest.raises(Refused, match="no wave has a user who is moved"):
-        waves.cut_over(bakery.parts, "all")
+        cutover.cut_over_wave(bakery.parts, "all")
 
 
 def test_a_wave_soaks_before_its_gate_decides(tmp_path: Path) -> None:
@@ -261,3 +266,22 @@ def test_rows_in_review_stop_a_wave_until_they_are_decided(tmp_path: Path) -> No
 
     assert set(bakery.users().values()) == {"live"}
     assert bakery.wave().status is Wave.PASSED
+
+
+def test_machines_whose_clocks_are_hours_apart_hold_up_no_wave(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=12)
+    bakery.plan(batch_users=6)
+    waves.start(bakery.parts, "whole")
+    right = bakery.parts.now
+    machines = [
+        bakery.dispatcher(replace(bakery.parts, now=lambda hours=hours: right() + timedelta(hours=hours)))
+        for hours in (1, -1)
+    ]
+
+    for _ in range(10):
+        for machine in machines:
+            for task, ids in bakery.tick(machine):
+                bakery.work(task, ids)  # by a third clock
+
+    assert bakery.wave().status is Wave.PASSED
+    assert set(bakery.users().values()) == {"live"}

@@ -1,8 +1,9 @@
-"""A project folder and its command line, the way a person has them: subprocesses, files, exit codes."""
+"""A project folder and its command line, the way a person has them: processes, files, exit codes."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+
+from migrator import cli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,9 +74,30 @@ class Project:
         )  # fmt: skip
         return Ran(f"migrator {' '.join(arguments)}", done.returncode, done.stdout, done.stderr)
 
+    def ask_here(self, *arguments: str) -> Ran:
+        """The same in this process, where a test is about what is said: most of a short command is its start."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as there, redirect_stdout(out), redirect_stderr(err):
+            clean = clean_environment()
+            for name in os.environ.keys() - clean.keys():
+                there.delenv(name)
+            for name in clean:
+                there.setenv(name, clean[name])
+            there.chdir(self.folder)
+            there.setattr(sys, "argv", ["migrator", *arguments])
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        return Ran(f"migrator {' '.join(arguments)}", int(end.value.code or 0), out.getvalue(), err.getvalue())
+
     def do(self, *arguments: str, code: int = 0, timeout: float = 900) -> Ran:
         """Run one command that must end with *code*."""
-        ran = self.ask(*arguments, timeout=timeout)
+        return self._ended(self.ask(*arguments, timeout=timeout), code)
+
+    def do_here(self, *arguments: str, code: int = 0) -> Ran:
+        """The same in this process."""
+        return self._ended(self.ask_here(*arguments), code)
+
+    def _ended(self, ran: Ran, code: int) -> Ran:
         assert ran.code == code, f"`{ran.command}` ended with {ran.code}, not {code}:\n{ran.text[-6000:]}"
         assert "Traceback" not in ran.text, f"`{ran.command}` showed a traceback:\n{ran.text[-6000:]}"
         return ran
@@ -96,11 +121,14 @@ class Project:
             try:
                 yield process
             finally:
-                if process.poll() is None:
-                    process.send_signal(signal.SIGINT)
-                    with_patience(lambda: process.poll() is not None, 30, "the end of the run", ask_again=0.2)
-                for left in self.processes():
-                    left.kill()
+                try:
+                    if process.poll() is None:
+                        process.send_signal(signal.SIGINT)
+                        with_patience(lambda: process.poll() is not None, 150, "the end of the run", ask_again=0.2)
+                finally:
+                    process.kill()  # or it would be waited for
+                    for left in self.processes():
+                        left.kill()
 
     def log(self) -> str:
         """What the command of `running` has said so far."""

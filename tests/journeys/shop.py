@@ -24,11 +24,15 @@ path = "{mappings}"
 soak = "0s"
 gray = [5, 25, 50]
 cutover = "immediate"
+[batches]
+{batches}
 {more}
 """
 
-#: A few hundred customers still make enough batches to stop something in the middle of them.
-SMALL_BATCHES = "[batches]\nusers = 20\n"
+#: Keys of `[batches]`: a few hundred customers still make enough batches to stop something in the middle of them.
+SMALL_BATCHES = "users = 20\n"
+#: So is what a killed process held: given up by default after a minute, and looked for after another.
+IMPATIENT = 'lease = "15s"\ngrace = "2s"\nring_again = "5s"\nreap_every = "1s"\n'
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,23 @@ class Shop:
     target: magento.Target
 
     @classmethod
-    def create(cls, folder: Path, legacy: Path, data: Path, target_url: str | None, more: str = "") -> Shop:
+    def create(
+        cls, folder: Path, legacy: Path, data: Path, target_url: str | None, batches: str = "", more: str = ""
+    ) -> Shop:
         """
         A project that is ready to be planned; three natives already live in its target.
 
         Args:
             target_url: an empty PostgreSQL database; None makes a SQLite file.
+            batches: lines of `[batches]`.
+            more: other sections.
         """
         folder.mkdir(parents=True)
         dialect = "sqlite" if target_url is None else "postgresql"
         url = target_url or f"sqlite:///{folder / 'target.sqlite'}"
         _build(url, (data / "magento1" / f"new_schema.{dialect}.sql").read_text(encoding="utf-8"))
         settings = SETTINGS.format(
-            legacy=legacy, target=url, more=more, mappings=REPOSITORY / "mappings" / "magento1",
+            legacy=legacy, target=url, batches=batches, more=more, mappings=REPOSITORY / "mappings" / "magento1",
             schema="" if target_url is None else 'schema = "shop"',
         )  # fmt: skip
         shop = cls(Project.create(folder, settings), legacy, magento.target(url))

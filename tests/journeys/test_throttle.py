@@ -6,23 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.bakery import Bakery
+from tests.flows.bakery import Bakery, settings_text
 from tests.journeys.project import Project, with_patience
-
-SETTINGS = """
-[legacy]
-url = "sqlite:///{bakery}/legacy.db"
-[target]
-url = "sqlite:///{bakery}/target.db"
-[control]
-url = "sqlite:///{bakery}/control.db"
-[snapshots]
-key = "{bakery}/project.key"
-[mappings]
-path = "{bakery}/mappings"
-[throttle]
-flag = "stop"
-"""
 
 
 @pytest.fixture
@@ -31,7 +16,7 @@ def project(tmp_path: Path) -> Project:
     bakery = Bakery(tmp_path / "bakery", customers=120)
     bakery.plan()
     bakery.close()
-    return Project.create(tmp_path / "project", SETTINGS.format(bakery=tmp_path / "bakery"))
+    return Project.create(tmp_path / "project", settings_text('[throttle]\nflag = "stop"\n', bakery=bakery.folder))
 
 
 def test_a_run_waits_for_a_flag_and_goes_on_by_itself(project: Project) -> None:

@@ -1,4 +1,7 @@
-"""Wrong input through the real command line: the error says what, where and what now, and nothing was touched."""
+"""
+Wrong input through the real command line: the error says what, where and what now, and nothing was touched. Each exit
+code is once that of a process; what is said is asked for in this one.
+"""
 
 from __future__ import annotations
 
@@ -135,8 +138,8 @@ MISTAKES = {
 
 
 def test_the_set_is_right_before_a_mistake_is_made(project: Project) -> None:
-    project.do("mapping", "lint")
-    project.do("plan", "create")
+    project.do_here("mapping", "lint")
+    project.do_here("plan", "create")
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -145,8 +148,8 @@ def test_a_mistake_in_a_mapping_is_shown_where_it_stands(project: Project, name:
     replace(project, "mappings/accounts.yaml", mistake.old, mistake.new)
     before = all_that_must_stay(project)
 
-    linted = project.do("mapping", "lint", code=2)
-    refused = project.do("plan", "create", code=2)
+    linted = project.do_here("mapping", "lint", code=2)
+    refused = project.do_here("plan", "create", code=2)
 
     missing = [words for words in mistake.says if words not in linted.text]
     assert missing == [], f"{missing} not in:\n{linted.text}"
@@ -173,7 +176,7 @@ def test_all_that_does_not_fit_the_databases_is_told_at_once(project: Project) -
     replace(project, "mappings/accounts.yaml", "  nick: the", "  nickname: the")
     before = all_that_must_stay(project)
 
-    refused = project.do("plan", "create", code=2)
+    refused = project.do_here("plan", "create", code=2)
 
     codes = ("E201", "E301", "E302", "E202", "E203")
     assert [code for code in codes if code not in refused.text] == [], refused.text
@@ -196,7 +199,7 @@ def test_a_database_that_does_not_answer_is_one_line_without_the_password(
     replace(project, "migrator.toml", f"sqlite:///{side}.sqlite", "postgresql://clerk:hush-hush@127.0.0.1:9/none")
     before = all_that_must_stay(project)
 
-    refused = project.do(*command.split(), code=1)
+    refused = project.do_here(*command.split(), code=1)
 
     assert "127.0.0.1" in refused.text and side in refused.text, refused.text
     assert "hush-hush" not in refused.text
@@ -220,7 +223,7 @@ def test_a_target_without_the_table_is_told_before_anything_is_planned(project: 
         db.execute("alter table accounts rename to members")
     before = all_that_must_stay(project)
 
-    refused = project.do("plan", "create", code=2)
+    refused = project.do_here("plan", "create", code=2)
 
     assert "E301" in refused.text and "accounts" in refused.text, refused.text
     assert all_that_must_stay(project) == before
@@ -239,13 +242,13 @@ def test_a_target_without_the_table_is_told_before_anything_is_planned(project: 
 def test_a_wrong_setting_is_named_with_its_file(project: Project, old: str, new: str, says: str) -> None:
     replace(project, "migrator.toml", old, new)
 
-    refused = project.do("plan", "create", code=2)
+    refused = project.do_here("plan", "create", code=2)
 
     assert says in refused.text, refused.text
 
 
 def test_without_a_settings_file_the_next_step_is_told(tmp_path: Path) -> None:
-    refused = Project(tmp_path).do("status", code=2)
+    refused = Project(tmp_path).do_here("status", code=2)
 
     assert "migrator init" in refused.text
     assert list(tmp_path.iterdir()) == []
@@ -264,7 +267,7 @@ def test_wrong_usage_ends_with_two(project: Project, arguments: list[str]) -> No
 def test_what_cannot_be_done_yet_says_what_comes_first(project: Project, arguments: list[str]) -> None:
     before = all_that_must_stay(project)
 
-    refused = project.do(*arguments, code=1)
+    refused = project.do_here(*arguments, code=1)
 
     assert "migrator plan create" in refused.text, refused.text
     assert all_that_must_stay(project) == before

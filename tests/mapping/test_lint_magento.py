@@ -15,7 +15,7 @@ import sqlalchemy
 
 from migrator.edges.databases import connect
 from migrator.edges.databases.base import Database
-from migrator.flows import linting
+from migrator.flows.drafting import linting
 from migrator.mapping import document
 from tests.postgresql_server import PostgresqlServer
 

@@ -10,7 +10,7 @@ import pytest
 
 from migrator.edges.databases import connect
 from migrator.errors import WrongInput
-from migrator.flows import linting
+from migrator.flows.drafting import linting
 from migrator.mapping import document, examples, snapshot
 from migrator.mapping.document import Draft
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from migrator.edges.databases import connect
-from migrator.edges.keys import ProjectKey
-from migrator.edges.snapshots import Snapshots
-from migrator.flows import linting, rollbacks, verify
-from migrator.flows.parts import Limits, Parts
+from migrator.flows.checking import verify
+from migrator.flows.drafting import linting
+from migrator.flows.parts import Limits
+from migrator.flows.undoing import rollbacks, rolled_back
 from migrator.mapping import document, problems
 from migrator.store import tables
-from tests.flows.bakery import Bakery
-from tests.flows.memory import a_control
+from tests.flows.bakery import Bakery, parts_of
 from tests.pairs.grounds import Ground
 
 #: Signs of life, of which there must be one: who came in when.
@@ -36,18 +35,12 @@ class Move(Bakery):
         (folder / "mappings").mkdir(parents=True)
         for name, text in mappings.items():
             (folder / "mappings" / f"{name}.yaml").write_text(text, encoding="utf-8")
-        key = ProjectKey.create(folder / "project.key")
-        self.parts = Parts(
-            control=a_control(folder),
+        self.parts = parts_of(
+            folder,
             legacy=connect(legacy.place.url, None, "legacy"),
             target=connect(target.place.url, None, "target"),
-            snapshots=Snapshots(folder / "snapshots", key),
-            key=key,
-            load_set=lambda: document.load(folder / "mappings"),
             limits=Limits(users=500, lease=timedelta(seconds=60), grace=timedelta(0), ring_again=timedelta(seconds=60)),
-            actor="tester",
         )
-        self.parts.target.prepare()
 
     def linted(self) -> list[str]:
         """What is wrong with the mappings as the databases are; warnings do not count."""
@@ -59,7 +52,7 @@ class Move(Bakery):
         """What a full comparison finds."""
         return verify.verify(self.parts, verify.scope(self.parts))
 
-    def roll_back(self) -> rollbacks.RolledBack:
+    def roll_back(self) -> rolled_back.RolledBack:
         """Everybody goes back."""
         return rollbacks.roll_back(self.parts, rollbacks.scope(self.parts))
 

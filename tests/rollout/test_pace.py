@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from migrator.rollout.pace import STEP, Ended, Pace, follow, per_user, step
+from migrator.rollout.pace import STEP, Ended, Pace, follow, per_user, shared, step
 
 PACE = Pace(target=15.0, smallest=10, largest=5000, memory=600)
 sizes = st.integers(10, 5000)
@@ -108,3 +109,23 @@ def test_what_a_plan_starts_with_is_within_bounds(start: int, smallest: int, lar
     found = PACE.around(start)
 
     assert (found.smallest, found.largest) == (smallest, largest)
+
+
+@given(st.integers(1, 20_000), st.integers(0, 1_000_000), st.integers(2, 16))
+def test_the_last_batches_of_a_wave_are_smaller_so_that_its_workers_end_together(
+    size: int, left: int, workers: int
+) -> None:
+    cuts = []
+    while left > 0:
+        cuts.append(min(left, shared(size, left, workers)))
+        left -= cuts[-1]
+
+    assert all(1 <= cut <= size for cut in cuts)
+    assert all(later <= earlier for earlier, later in pairwise(cuts))
+    assert all(cut >= size // 2 for cut in cuts[:-1])
+    if len(cuts) > 4 * workers and size >= 8:
+        assert cuts[-2] <= size // 2 + 1
+
+
+def test_who_works_alone_has_nobody_to_wait_for() -> None:
+    assert shared(5000, 5001, 1) == 5000

@@ -77,7 +77,7 @@ def test_the_indexes_are_there_again_once_a_plan_is_filled_or_could_not_be(contr
         pass
 
     assert indexes(control) == before
-    assert {"ix_users_counts", "ix_users_email_print"} <= set(before)
+    assert {"ix_users_batch_id", "ix_users_email_print"} <= set(before)
 
 
 def test_one_user_and_all_counts_are_found_by_an_index_and_nothing_is_scanned(control: Control) -> None:

@@ -14,7 +14,7 @@ from migrator.errors import NotFound, Overtaken, Refused, Transient, Unreachable
 from migrator.rollout.states import Wave
 from migrator.store import effects, journal, plans, waves
 from migrator.store.control import Control, clock
-from migrator.store.tables import metadata
+from migrator.store.tables import metadata, snapshots
 from tests.flows.memory import NOW, a_batch, a_plan, a_user, a_wave
 from tests.postgresql_server import PostgresqlServer
 
@@ -100,6 +100,16 @@ def test_without_tables_it_says_what_to_run(tmp_path: Path) -> None:
     control.close()
 
 
+def test_its_file_and_its_folder_are_closed_to_others(tmp_path: Path) -> None:
+    file = tmp_path / "ours" / "control.db"
+
+    Control(f"sqlite:///{file}").upgrade()
+
+    assert [path.stat().st_mode & 0o077 for path in (file.parent, *file.parent.iterdir())] == [0] * (
+        1 + len(list(file.parent.iterdir()))
+    )
+
+
 def test_one_that_is_away_is_named_without_its_password() -> None:
     control = Control("postgresql://ada:secret@127.0.0.1:1/control?connect_timeout=2")
 
@@ -127,8 +137,9 @@ def test_the_journal_names_acts_and_never_users(control: Control) -> None:
         journal.add(db, NOW, "ada", "pause", "wave", "pilot")
         journal.add(db, NOW, "worker", "move", "batch", 7, users=["b", "a"], moved=2)
         journal.add(db, NOW, "worker", "move", "batch", 8, users=["a", "b"], moved=2)
-        entries = journal.latest(db, 2)
 
+    with control.read() as db:
+        entries = journal.latest(db, 2)
         assert [entry["detail"] for entry in entries] == [{"moved": 2}, {"moved": 2}]
         assert entries[0]["digest"] == entries[1]["digest"] is not None
         assert [entry["event"] for entry in journal.of(db, "wave", ["pilot"])] == ["pause"]
@@ -142,7 +153,7 @@ def test_a_snapshot_noted_twice_is_one(control: Control) -> None:
         for users in (3, 4):
             effects.keep_snapshot(db, batch.id, 1, "plan-1/1-1", "5" * 64, users, NOW)
 
-        assert [row["users"] for row in effects.snapshots_of(db)] == [4]
+        assert db.scalars(sa.select(snapshots.c.users)).all() == [4]
         assert effects.snapshot(db, batch.id, 2) is None
 
 

@@ -12,7 +12,7 @@ from migrator.mapping.books import Book
 from migrator.rollout.states import User, Wave
 from migrator.store import batches, effects, measures, waves
 from migrator.store.control import Control
-from tests.flows.memory import NOW, a_batch, a_case, a_control, a_plan, a_user, a_verification, a_wave
+from tests.flows.memory import NOW, a_batch, a_case, a_control, a_control_on, a_plan, a_user, a_verification, a_wave
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -21,8 +21,7 @@ def control(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "sqlite":
         control = a_control(tmp_path_factory.mktemp("control"))
     else:
-        control = Control(request.getfixturevalue("postgresql").url())
-        control.upgrade()
+        control = a_control_on(request.getfixturevalue("postgresql"))
     yield control
     control.close()
 

@@ -60,7 +60,7 @@ def test_the_users_of_a_batch_change_together_unless_they_are_something_else(con
 
 
 def test_nobody_walks_through_a_plan_to_change_a_few_users_of_it(control: Control) -> None:
-    """SQLite knows nothing of how many users are in a status: by the index of counts it would look at each of them."""
+    """SQLite knows nothing of how many users are in a status: by an index that begins with the plan it would look at all."""
     asked: list[tuple[str, Any]] = []
     with control.write() as db:
         plan = a_plan(db)

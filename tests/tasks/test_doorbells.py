@@ -36,31 +36,13 @@ def ring(folder: Path, *words: str) -> None:
 
 def a_project(folder: Path) -> Bakery:
     """A bakery with settings, its wave started."""
-    from migrator.flows import waves
+    from migrator.flows.steering import waves
 
     bakery = Bakery(folder, customers=6)
     bakery.plan()
     waves.start(bakery.parts, "whole")
-    (folder / "migrator.toml").write_text(
-        f"""
-        [legacy]
-        url = "sqlite:///legacy.db"
-        [target]
-        url = "sqlite:///target.db"
-        [control]
-        url = "sqlite:///control.db"
-        [mappings]
-        path = "mappings"
-        [snapshots]
-        path = "snapshots"
-        key = "project.key"
-        [notices]
-        sender = "file"
-        path = "outbox"
-        templates = "{runtime.bundled("templates")}"
-        """,
-        encoding="utf-8",
-    )
+    outbox = f'[notices]\nsender = "file"\npath = "outbox"\ntemplates = "{runtime.bundled("templates")}"\n'
+    bakery.write_settings(outbox)
     return bakery
 
 

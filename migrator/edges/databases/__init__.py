@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from migrator.edges.databases.base import Database
 
+Role = Literal["legacy", "target", "writable legacy", "replica"]
 _SUPPORTED = "sqlite:///file, postgresql://user@host/database or mysql://user@host/database"
 
 
-def connect(url: str, schema: str | None, role: Literal["legacy", "target"]) -> Database:
+def connect(url: str, schema: str | None, role: Role) -> Database:
     """
     Give the database under *url*; nothing is opened before it is used.
 
     Args:
         schema: The one schema that counts, where the database has schemas.
-        role: The legacy database is opened read-only.
+        role: The legacy database is opened read-only; what is carried back goes through one that is writable. Of a
+            replica nothing is read but what its server says of itself.
 
     Raises:
         SettingWrong: The URL is not one of a database we know, or its driver is not installed.

@@ -96,6 +96,15 @@ class Reader(LegacyReader, Protocol):
     def owners(self, table: str, keys: Sequence[str]) -> pl.DataFrame:
         """`key` and `user_key` of those rows of *table* that `migrator_owners` knows; see `Writer.own`."""
 
+    def has_tombstones(self) -> bool:
+        """Whether anybody was erased."""
+
+    def erased(self, prints: Sequence[str]) -> set[str]:
+        """Those of *prints*, keyed hashes of users, who were erased."""
+
+    def carried(self, users: Sequence[str]) -> pl.DataFrame:
+        """In legacy: user_key, generation, carry, made of those whose changes were carried back to it; see `carried.py`."""
+
 
 class Writer(Reader, Protocol):
     """One read-write transaction in the target. Leaving the block without an error commits; an error rolls back."""
@@ -119,6 +128,19 @@ class Writer(Reader, Protocol):
 
     def add(self, table: str, rows: pl.DataFrame) -> None:
         """Insert *rows* (all set columns) into *table* in bulk; DatabaseRefused where a row stands under their key."""
+
+    def stands(self, table: str) -> bool:
+        """
+        Whether what `add` put into *table* stands there as it was given, in every value, and nothing else of ours.
+
+        False where that cannot be told at a glance: then `rows` says what stands there.
+        """
+
+    def update(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
+        """Set the other columns of *rows* in the rows of *table* under *key*, and nothing else in them; all are there."""
+
+    def add_numbered(self, table: str, rows: pl.DataFrame, column: str) -> list[int]:
+        """Insert *rows*, whose *column* the database counts; their numbers, in the order of the rows."""
 
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""
@@ -157,6 +179,18 @@ class Writer(Reader, Protocol):
     def disown(self, table: str, keys: Sequence[str]) -> None:
         """Forget who wrote these rows of *table*: they go back."""
 
+    def bury(self, prints: Sequence[str]) -> None:
+        """Put up tombstones: these users were erased, and are never written again."""
+
+    def forget(self, users: Sequence[str]) -> None:
+        """Take out of the ledger and of the owners what names these users."""
+
+    def note_carried(self, rows: pl.DataFrame) -> None:
+        """In legacy: write down whose changes were carried back, in the place of what was said of them; as `carried`."""
+
+    def forget_carried(self, users: Sequence[str]) -> None:
+        """In legacy: take out what names these users."""
+
 
 class Legacy(Protocol):
     """What is only read: one database, or several as one."""
@@ -178,6 +212,9 @@ class Legacy(Protocol):
     def concerns(self) -> list[Concern]:
         """What about it should be known before users move; nothing where all is well."""
 
+    def powers(self) -> list[Concern]:
+        """What our account may do beyond its work, whether others can listen, whether its clock is ours."""
+
     def close(self) -> None:
         """Give back all connections."""
 
@@ -190,6 +227,16 @@ class Database(Legacy, Protocol):
 
     def writing(self) -> AbstractContextManager[Writer]:
         """Open a write transaction (SQLite: BEGIN IMMEDIATE). InDoubt when the connection broke at COMMIT."""
+
+    def scratch(self, tables: Sequence[str]) -> AbstractContextManager[Writer]:
+        """
+        Write into empty copies of *tables*, in this database's own types, that nobody else sees and that are gone after.
+
+        Foreign keys and triggers are not copied.
+        """
+
+    def sequences(self, tables: Sequence[str]) -> list[str]:
+        """The sequences that count columns of *tables*, where they have rights of their own; as SQL has their names."""
 
     def prepare(self) -> None:
         """Create those of our own tables (`own.OwnTables`) that are missing."""

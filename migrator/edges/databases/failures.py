@@ -14,6 +14,9 @@ import sqlalchemy as sa
 
 from migrator.errors import MigratorError, Refused
 
+#: What to do where an account lacks a right.
+GRANTS = "`migrator store grants` says what each account needs"
+
 
 class Meaning(Protocol):
     """A dialect's translation."""
@@ -45,8 +48,8 @@ def driver_error(error: BaseException) -> BaseException:
 
 def only_target(role: str) -> None:
     """Refuse to write to the legacy database before it has to refuse itself."""
-    if role == "legacy":
-        raise Refused("the legacy database is only read, never written")
+    if role in ("legacy", "replica"):
+        raise Refused(f"the {role} database is only read, never written")
 
 
 def at_place(url: sa.URL) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
 import sqlalchemy as sa
 
-from migrator.edges.databases import mysql_printing, own
+from migrator.edges.databases import mysql_powers, mysql_printing, own, scratch
 from migrator.edges.databases.base import Concern
+from migrator.edges.databases.carried import ours
 from migrator.edges.databases.failures import at_place, driver_error, only_target, translated
 from migrator.edges.databases.quoting import quote_every_name
 from migrator.errors import SettingWrong, Unreachable
@@ -34,13 +35,15 @@ SESSION: dict[str, object] = {
     "unique_checks": 1,
     "innodb_lock_wait_timeout": 5,
     "lock_wait_timeout": 5,
-    "wait_timeout": 120,
+    "wait_timeout": 300,  # a plan maps what it has read before it reads on: a slow machine takes its time
     "group_concat_max_len": mysql_printing.LONGEST_TEXT,
 }
+#: What a worker that died has left behind must let go of its rows before its lease ends.
+WRITING: dict[str, object] = {"wait_timeout": 120, "max_statement_time": 50, "idle_transaction_timeout": 30}
 #: The same of what not every server knows: by kind of server and the version that brought it.
 _SINCE: tuple[tuple[bool, tuple[int, ...], dict[str, object]], ...] = (
     (True, (10, 1, 1), {"max_statement_time": 300}),
-    (True, (10, 3), {"idle_transaction_timeout": 30}),
+    (True, (10, 3), {"idle_transaction_timeout": 300}),
     (False, (5, 7, 8), {"max_execution_time": 300_000}),
 )
 
@@ -116,22 +119,38 @@ class MysqlDatabase:
             with translated(meaning, at_commit=True):
                 connection.commit()
 
+    @contextmanager
+    def scratch(self, tables: Sequence[str]) -> Iterator[MysqlWriter]:
+        """Write into temporary tables that stand before those of the same names, in a connection that ends with it."""
+        only_target(self._role)
+        schema = self._schema or self.schema()
+        with self._begun(read_only=False) as connection:
+            try:
+                scratch.copy(connection, None, tables)
+                yield MysqlWriter(connection, schema, None)
+            finally:
+                connection.invalidate()
+
+    def sequences(self, tables: Sequence[str]) -> list[str]:
+        """Counters have no rights of their own."""
+        return []
+
     def prepare(self) -> None:
         """Create those of our own tables that are missing."""
         only_target(self._role)
         if self.prepared():
             return
         with self._begun(read_only=False) as connection:
-            own.create(connection, None)
+            own.create(connection, ours(self._role, None))
 
     def prepare_sql(self) -> str:
         """The SQL that `prepare` would run."""
-        return own.creating_sql(self._engine.dialect, None)
+        return own.creating_sql(self._engine.dialect, ours(self._role, None))
 
     def prepared(self) -> bool:
         """Whether all our own tables exist."""
         with self._begun(read_only=True) as connection:
-            return own.are_there(connection, None)
+            return own.are_there(connection, ours(self._role, None))
 
     def mark(self) -> str:
         """
@@ -153,6 +172,11 @@ class MysqlDatabase:
             name = "MariaDB" if mysql_schema.is_mariadb(connection) else "MySQL"
         return f"{name} {version.partition('-')[0]}"
 
+    def powers(self) -> list[Concern]:
+        """Rights, cover and clock."""
+        with self._begun(read_only=True) as connection:
+            return mysql_powers.of(connection, self._role, self._url)
+
     def concerns(self) -> list[Concern]:
         """Engines, rights and settings that will get in the way."""
         schema = self._schema or self.schema()
@@ -170,6 +194,8 @@ class MysqlDatabase:
             for mariadb, version, more in _SINCE:
                 if mariadb is mysql_schema.is_mariadb(connection) and mysql_schema.version(connection) >= version:
                     settings |= more
+            if not read_only:
+                settings |= {name: value for name, value in WRITING.items() if name in settings}
             setting = "SET SESSION " + ", ".join(name + " = %s" for name in settings)
             connection.exec_driver_sql(setting, tuple(settings.values()))
             for statement in _SNAPSHOT if read_only else _WRITE:

@@ -6,6 +6,7 @@ import re
 
 import pymysql
 
+from migrator.edges.databases.failures import GRANTS
 from migrator.errors import DatabaseRefused, InDoubt, MigratorError, Refused, Transient, Unreachable
 
 _PASSING = {
@@ -61,6 +62,8 @@ _GONE_TOO = frozenset({2055, 3032, 4031})
 #: The messages of these name tables, columns, rights and settings, never values.
 _NAMING = frozenset({1044, 1049, 1054, 1142, 1143, 1146, 1227, 1267, 1270, 1271, 1290, 1305, 1665, 1792, 1836, 1193})
 
+_RIGHTS = frozenset({1044, 1142, 1143, 1227})
+
 #: Where a message names the constraint or column; behind the value, where it quotes one as well.
 _CONSTRAINTS = (
     r"for key '([^']*)'$",
@@ -85,7 +88,8 @@ def meaning(error: BaseException, *, at_commit: bool = False, table: str = "") -
     if isinstance(error, pymysql.IntegrityError | pymysql.DataError):
         return DatabaseRefused("data", str(number), _constraint(said), table)
     shown = said if number in _NAMING else type(error).__name__
-    return Refused(f"the server refused a statement: {shown} ({number})")
+    remedy = f"; {GRANTS}" if number in _RIGHTS else ""
+    return Refused(f"the server refused a statement: {shown} ({number}){remedy}")
 
 
 def _number(error: pymysql.MySQLError) -> int:

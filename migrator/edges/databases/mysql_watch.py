@@ -30,7 +30,9 @@ except ImportError:  # the extra is not installed: MysqlWatch says so
 
 _BEHIND = ("Seconds_Behind_Source", "Seconds_Behind_Master")  # MySQL's name since 8.0.22, and the older one
 _transactions = sa.table(
-    "innodb_trx", sa.column("trx_mysql_thread_id"), sa.column("trx_started"), schema="information_schema"
+    "innodb_trx",
+    *(sa.column(name) for name in ("trx_mysql_thread_id", "trx_started", "trx_is_read_only")),
+    schema="information_schema",
 )
 _processes = sa.table(
     "processlist",
@@ -50,6 +52,8 @@ class MysqlWatch:
     def __init__(self, url: sa.URL, name: str, *, replica: bool) -> None:
         if pymysql is None:
             raise SettingWrong(f"{name} is MySQL: install its driver with pip install 'migrator[mysql]'")
+        if replica:  # the account for it has rights in no database, and who names one must have some
+            url = url._replace(database=None)
         self._url, self._name, self._replica = url, name, replica
         self._engine = sa.create_engine(
             url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"}),
@@ -77,6 +81,16 @@ class MysqlWatch:
         """Run *sql* in a read-only transaction; the one number it gives."""
         with self._looking() as connection:
             return the_number([tuple(row) for row in connection.execute(asking(sql)).fetchmany(2)])
+
+    def writers(self) -> frozenset[str]:
+        """By thread and start; Refused or worse where we lack PROCESS."""
+        others = _transactions.c.trx_mysql_thread_id != sa.func.connection_id()
+        writing = sa.and_(others, _transactions.c.trx_is_read_only == 0)
+        with self._looking() as connection:
+            found = connection.execute(
+                sa.select(_transactions.c.trx_mysql_thread_id, _transactions.c.trx_started).where(writing)
+            )
+            return frozenset(f"{thread} {started}" for thread, started in found)
 
     def close(self) -> None:
         """Give back the connection."""

@@ -10,7 +10,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
-from migrator.edges.databases.writer import TAKEN, SqlWriter, claimed
+from migrator.edges.databases.writer import TAKEN, Numbers, SqlWriter, claimed
+from migrator.mapping.schema import Table
 
 
 class OnConflictWriter(SqlWriter):
@@ -21,6 +22,15 @@ class OnConflictWriter(SqlWriter):
     @abstractmethod
     def _stage(self, target: sa.FromClause, rows: pl.DataFrame) -> sa.TableClause:
         """Put *rows*, whose columns are of *target*, into a temporary table."""
+
+    @abstractmethod
+    def _draw_free(self, table: Table, column: str, count: int) -> Numbers:
+        """Draw *count* numbers for *column* under which no row stands."""
+
+    def _add_numbered(self, table: Table, rows: pl.DataFrame, column: str) -> list[int]:
+        numbers = list(self._draw_free(table, column, rows.height))
+        self._add(table, rows.with_columns(pl.Series(column, numbers, dtype=pl.Int64)))
+        return numbers
 
     def _given(self, own: sa.Table, rows: pl.DataFrame) -> sa.FromClause:
         """Make *rows*, whose columns are of one of our own tables, something to select from."""

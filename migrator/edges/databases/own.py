@@ -1,7 +1,8 @@
-"""The tables that live in the target database beside the data: ledger, fence, ids, owners (README F3, F4, F11)."""
+"""The tables that live in the target database beside the data: ledger, fence, ids, owners, tombstones (README F3, F4)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -42,18 +43,19 @@ class OwnTables:
     Our own tables in one schema of the target.
 
     `ids` keeps the numbers given to rows whose id is a sequence; `owners` says which user wrote a row that rows of
-    other users may meet.
+    other users may meet; `tombstones` are keyed hashes of users who were erased and are never written again.
     """
 
     ledger: sa.Table
     fence: sa.Table
     ids: sa.Table
     owners: sa.Table
+    tombstones: sa.Table
 
     @property
     def all(self) -> tuple[sa.Table, ...]:
         """In the order in which they are created."""
-        return self.ledger, self.fence, self.ids, self.owners
+        return self.ledger, self.fence, self.ids, self.owners, self.tombstones
 
 
 @cache
@@ -97,7 +99,14 @@ def own_tables(schema: str | None) -> OwnTables:
         sa.Column("user_key", sa.Text, nullable=False),
         **_MYSQL,
     )
-    return OwnTables(ledger, fence, ids, owners)
+    tombstones = sa.Table(
+        f"{PREFIX}tombstones",
+        metadata,
+        sa.Column("print", KeyText, primary_key=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=now),
+        **_MYSQL,
+    )
+    return OwnTables(ledger, fence, ids, owners, tombstones)
 
 
 #: The columns of the ledger that a reader gives back, with the kinds they are read as.
@@ -113,22 +122,23 @@ LEDGER_COLUMNS: dict[str, Column] = {
     }.items()
 }
 IDS_COLUMNS: dict[str, Column] = {"key": Column("key", Kind.TEXT), "id": Column("id", Kind.INTEGER)}
+TOMBSTONE_COLUMNS: dict[str, Column] = {"print": Column("print", Kind.TEXT)}
 OWNERS_COLUMNS: dict[str, Column] = {name: Column(name, Kind.TEXT) for name in ("key", "user_key")}
 
 
-def create(connection: sa.Connection, schema: str | None) -> None:
-    """Create those that are missing."""
-    for table in own_tables(schema).all:
+def create(connection: sa.Connection, tables: Iterable[sa.Table]) -> None:
+    """Create those of *tables* that are missing."""
+    for table in tables:
         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
 
-def creating_sql(dialect: sa.Dialect, schema: str | None) -> str:
+def creating_sql(dialect: sa.Dialect, tables: Iterable[sa.Table]) -> str:
     """Write down what `create` runs."""
-    creating = (sa.schema.CreateTable(table, if_not_exists=True) for table in own_tables(schema).all)
+    creating = (sa.schema.CreateTable(table, if_not_exists=True) for table in tables)
     return "\n".join(f"{str(create.compile(dialect=dialect)).strip()};" for create in creating)
 
 
-def are_there(connection: sa.Connection, schema: str | None) -> bool:
-    """Whether all of them exist."""
+def are_there(connection: sa.Connection, tables: Iterable[sa.Table]) -> bool:
+    """Whether all of *tables* exist."""
     inspector = sa.inspect(connection)
-    return all(inspector.has_table(table.name, schema=schema) for table in own_tables(schema).all)
+    return all(inspector.has_table(table.name, schema=table.schema) for table in tables)

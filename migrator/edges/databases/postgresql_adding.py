@@ -9,10 +9,13 @@ child table costs. Where nothing but these lookups hangs on the table, and our a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
+import psycopg
 import sqlalchemy as sa
 
+from migrator.edges.databases.postgresql_statements import at_once
 from migrator.mapping.schema import Column, ForeignKey, Kind, Table
 
 #: Kinds whose equal frame values are equal in the database, and the other way round.
@@ -20,8 +23,7 @@ _PLAIN = frozenset({Kind.INTEGER, Kind.TEXT, Kind.UUID})
 _PADDED = ("char(", "character(", "bpchar")
 _SETS_PRIVILEGES = 150000  # from this version on who is no superuser may be allowed to set one parameter
 
-_MANNER = sa.text(
-    """
+_MANNER = """
     SELECT row_security_active(c.oid) AS secured,
            c.relkind = 'r' AND NOT c.relhassubclass AND m.amname IS NOT DISTINCT FROM 'heap' AS ordinary,
            pg_relation_size(c.oid) / CAST(current_setting('block_size') AS bigint) AS blocks,
@@ -31,11 +33,9 @@ _MANNER = sa.text(
                  AND (NOT t.tgisinternal OR t.tgenabled <> 'O' OR k.contype IS DISTINCT FROM 'f')
            ) AS bare
     FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
-    WHERE c.oid = CAST(:name AS regclass)
+    WHERE c.oid = CAST(%(name)s AS regclass)
     """
-)
-_REFERENCES = sa.text(
-    """
+_REFERENCES = """
     SELECT CAST(ARRAY(SELECT a.attname FROM unnest(f.conkey) WITH ORDINALITY k(n, p)
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.n ORDER BY k.p) AS text[]),
            CAST(p.relname AS text),
@@ -47,9 +47,8 @@ _REFERENCES = sa.text(
            AND NOT row_security_active(p.oid)
            AND has_table_privilege(p.oid, 'SELECT') AND has_any_column_privilege(p.oid, 'UPDATE')
     FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class p ON p.oid = f.confrelid
-    WHERE f.conrelid = CAST(:name AS regclass) AND f.contype = 'f'
+    WHERE f.conrelid = CAST(%(name)s AS regclass) AND f.contype = 'f'
     """
-)
 _IS_SUPERUSER = sa.text("SELECT current_setting('is_superuser') = 'on'")
 _MAY_SET = sa.text("SELECT has_parameter_privilege('session_replication_role', 'SET')")
 
@@ -68,19 +67,21 @@ class Manner:
     references: tuple[ForeignKey, ...] | None
 
 
-def manner(connection: sa.Connection, name: str, *, may_spare: bool) -> Manner:
+def manner(driver: psycopg.Connection[Any], locking: str, name: str, *, may_spare: bool) -> Manner:
     """
-    Look at the table *name* (as a literal of regclass), which must be locked against changes of its definition.
+    Look at the table *name* (as a literal of regclass), once *locking* keeps its definition as it is.
 
     Args: may_spare: whether `may_spare_lookups`.
     """
-    found = connection.execute(_MANNER, {"name": name}).one()
-    references = None
-    if may_spare and found.ordinary and found.bare:
-        every = connection.execute(_REFERENCES, {"name": name}).all()
-        if all(together for *_, together in every):
-            references = tuple(ForeignKey(tuple(ours), table, tuple(theirs)) for ours, table, theirs, _ in every)
-    return Manner(not found.secured, int(found.blocks) if found.ordinary else None, references)
+    with at_once(driver):
+        driver.execute(locking, {"none": None})  # with parameters %% is %, as elsewhere
+        looked = driver.execute(_MANNER, {"name": name})
+        pointing = driver.execute(_REFERENCES, {"name": name})
+    secured, ordinary, blocks, bare = looked.fetchone() or (True, False, 0, False)
+    every, references = pointing.fetchall(), None
+    if may_spare and ordinary and bare and all(together for *_, together in every):
+        references = tuple(ForeignKey(tuple(ours), table, tuple(theirs)) for ours, table, theirs, _ in every)
+    return Manner(not secured, int(blocks) if ordinary else None, references)
 
 
 def may_spare_lookups(connection: sa.Connection, server_version: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import pq
 
+from migrator.edges.databases.failures import GRANTS
 from migrator.errors import DatabaseRefused, InDoubt, MigratorError, Refused, Transient, Unreachable
 
 _PASSING = {
@@ -57,7 +58,8 @@ def meaning(error: BaseException, *, at_commit: bool = False, table: str = "") -
     if state.startswith(("40", "53", "55", "58")):
         return Transient(f"{type(error).__name__} ({state})")
     said = error.diag.message_primary if state in _NAMING else type(error).__name__
-    return Refused(f"PostgreSQL refused a statement: {said} ({state or 'no SQLSTATE'})")
+    remedy = f"; {GRANTS}" if state == "42501" else ""
+    return Refused(f"PostgreSQL refused a statement: {said} ({state or 'no SQLSTATE'}){remedy}")
 
 
 def _is_gone(error: psycopg.Error, state: str) -> bool:

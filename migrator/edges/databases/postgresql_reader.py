@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -13,27 +12,19 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.sql import ClauseElement, ColumnElement
 
-from migrator.edges.databases import frames, postgresql_changes, postgresql_printing
+from migrator.edges.databases import postgresql_changes, postgresql_joined, postgresql_keys, postgresql_printing
 from migrator.edges.databases.base import Asked
 from migrator.edges.databases.own import LEDGER_COLUMNS
-from migrator.edges.databases.postgresql_statements import CopyOut, Named, setting
+from migrator.edges.databases.postgresql_joined import Ends, leads
+from migrator.edges.databases.postgresql_keys import Keys
+from migrator.edges.databases.postgresql_statements import CopyOut, at_once, setting
 from migrator.edges.databases.reader import Keyed, SqlReader, in_order
-from migrator.edges.databases.statements import Selecting, Statement, known_table, relation
+from migrator.edges.databases.statements import Statement, known_table, relation
 from migrator.mapping.query import Query
 from migrator.mapping.schema import Column, Kind, Schema, Table
 
-#: The types by which keys are compared, wide enough to cut nothing off. Other kinds are compared as printed.
-_COMPARED_AS = {
-    Kind.INTEGER: "bigint",
-    Kind.DECIMAL: "numeric",
-    Kind.FLOAT: "double precision",
-    Kind.BOOLEAN: "boolean",
-    Kind.TEXT: "text",
-    Kind.UUID: "uuid",
-    Kind.BINARY: "bytea",
-}
-_TIMES_COMPARED_AS = {Kind.DATE: "date", Kind.DATETIME: "timestamp", Kind.TIMESTAMP: "timestamptz"}
-_ASKED, _KEY = "asked", "key_{}"  # names of the parameters that hold an array
+_BY_INDEX, _AS_IT_LIKES = setting({"enable_seqscan": "off"}), setting({"enable_seqscan": "on"})
+_KEY = "key_{}"  # name of the parameter that holds an array
 _FEW = 100  # keys: a look at what is between them costs as much as to look them up
 
 
@@ -45,7 +36,6 @@ class Shape:
     one_by_one: str  # the same for COPY, where the result is too long for one text
     fixed: Mapping[str, Any]
     columns: Mapping[str, Column]
-    asked: Column | None = None  # what the keys are held against, where that is one column
 
 
 Shapes: TypeAlias = dict[Hashable, Shape]
@@ -60,12 +50,15 @@ class PostgresqlReader(SqlReader):
     def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None, shapes: Shapes) -> None:
         super().__init__(connection, schema, namespace)
         self._shapes = shapes
+        self._last: tuple[pl.Series, Column, Keys] | None = None
 
     def select(self, query: Query) -> pl.DataFrame:
         """Rows of *query* as a read frame."""
         self._prefer_index(self._is_looked_up(query))
-        shape = self._shaped(("select", *_name_of(query)), lambda: self._selected(query))
-        return self._fetched(shape, _arrays_of(query, shape))
+        keys, near = self._keys_of(query), self._near_join(query)
+        name = ("select", *_name_of(query), keys.close, bool(near))
+        shape = self._shaped(name, lambda: self._selected(query, near))
+        return self._fetched(shape, {**keys.given, **near})
 
     def count(self, query: Query) -> int:
         """How many rows *query* has."""
@@ -74,9 +67,9 @@ class PostgresqlReader(SqlReader):
 
     def ledger(self, users: Sequence[str]) -> pl.DataFrame:
         """What the ledger says of *users*, as far as they are in it."""
-        asked = _asked(pl.Series(users, dtype=pl.String))
+        asked = pl.Series(users, dtype=pl.String)
         shape = self._shaped("ledger", lambda: self._compiled(self._entries(asked), LEDGER_COLUMNS))
-        return self._fetched(shape, {_ASKED: _array(asked, LEDGER_COLUMNS["user_key"])})
+        return self._fetched(shape, self._keys(asked, LEDGER_COLUMNS["user_key"]).given)
 
     def totals(self, query: Query, by: str, sums: Sequence[str]) -> pl.DataFrame:
         """Add up on the server, in numeric."""
@@ -89,8 +82,7 @@ class PostgresqlReader(SqlReader):
 
     def among(self, column: ColumnElement[Any], declared: Column, values: pl.Series) -> ColumnElement[bool]:
         """Ask by one array."""
-        compared, array = _comparable(column, declared, _asked(values), _ASKED)
-        return compared == sa.func.any(array)
+        return postgresql_keys.among(column, declared, values, self._keys(values, declared))
 
     def is_number(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
         """A number column holds nothing else here."""
@@ -106,28 +98,68 @@ class PostgresqlReader(SqlReader):
     def _counted_since(self, query: Query, oldest: int) -> tuple[int, bool]:
         """How many rows there are, and whether one of them is younger than the transaction *oldest*."""
         self._prefer_index(self._is_looked_up(query))
-        shape = self._shaped(("since", *_name_of(query)), lambda: self._since(query))
-        given = {**shape.fixed, **_arrays_of(query, shape), "oldest": str(oldest)}
+        keys, near = self._keys_of(query), self._near_join(query)
+        shape = self._shaped(("since", *_name_of(query), keys.close, bool(near)), lambda: self._since(query, near))
+        given = {**shape.fixed, **keys.given, **near, "oldest": str(oldest)}
         rows, young = self._driver.execute(shape.sql, given).fetchone() or (0, True)
         return int(rows), bool(young)
 
-    def _since(self, query: Query) -> Shape:
+    def _since(self, query: Query, near: Ends) -> Shape:
         selecting = self._selecting(query)
-        compiled = self._compile(postgresql_changes.counting(query, selecting))
-        return Shape(str(compiled), "", dict(compiled.params), {}, _held_against(query, selecting))
+        counting = postgresql_joined.narrowed(postgresql_changes.counting(query, selecting), query, selecting, near)
+        return self._alone(counting)
 
     def number(self, value: Decimal) -> ColumnElement[Any]:
         """Bind it as numeric."""
         return sa.literal(value)
 
-    def _selected(self, query: Query) -> Shape:
+    def _selected(self, query: Query, near: Ends) -> Shape:
         selecting = self._selecting(query)
-        return replace(self._compiled(selecting.rows(), selecting.columns), asked=_held_against(query, selecting))
+        return self._compiled(postgresql_joined.narrowed(selecting.rows(), query, selecting, near), selecting.columns)
+
+    def _keys_of(self, query: Query) -> Keys:
+        """The keys that *query* asks for; none where it asks for all rows."""
+        if query.among is None:
+            return postgresql_keys.NONE
+        behind = postgresql_joined.behind(query)
+        table = known_table(self.schema, query.via.table if query.via and behind else query.table)
+        declared = table.columns.get(behind or query.among.column)
+        return self._keys(query.among.values, declared) if declared else postgresql_keys.NONE
+
+    def _keys(self, values: pl.Series, declared: Column) -> Keys:
+        """Most questions of a batch ask for the same keys as the one before."""
+        last = self._last
+        if last is None or last[1].kind is not declared.kind or not last[0].equals(values, check_dtypes=True):
+            last = self._last = values, declared, postgresql_keys.of(values, declared)
+        return last[2]
+
+    def _near_join(self, query: Query) -> Ends:
+        """Where the rows lie that are joined to those of the keys; empty where that need not be known."""
+        keys, behind = self._keys_of(query), postgresql_joined.behind(query)
+        if not keys.close or not query.via or not behind or not postgresql_joined.can_be_told(query, self.schema):
+            return {}
+        name = ("ends", query.via.table, *query.via.on, behind)
+        shape = self._shaped(name, lambda: self._alone(self._ends(query, behind)))
+        return postgresql_joined.ends(
+            *(self._driver.execute(shape.sql, {**shape.fixed, **keys.given}).fetchone() or (0, 0, 0))
+        )
+
+    def _ends(self, query: Query, behind: str) -> ClauseElement:
+        assert query.via and query.among  # its only caller has looked
+        joined = known_table(self.schema, query.via.table)
+        columns, ((theirs, _),) = relation(joined, self._namespace).c, query.via.on
+        wanted = self.among(columns[behind], joined.columns[behind], query.among.values)
+        return postgresql_joined.counting(columns[theirs], wanted)
+
+    def _alone(self, statement: ClauseElement) -> Shape:
+        """A question that is answered by one row."""
+        compiled = self._compile(statement)
+        return Shape(str(compiled), "", dict(compiled.params), {})
 
     def _rows(self, name: str, keys: pl.DataFrame, *, locked: bool = False) -> pl.DataFrame:
         table = known_table(self.schema, name)
-        self._prefer_index(_leads(table, keys.columns))
-        wanted = in_order(keys) if locked else self._near(table, in_order(keys))
+        self._prefer_index(leads(table, keys.columns))
+        wanted = in_order(keys if locked else self._near(table, keys))
         if wanted.is_empty():
             return super()._rows(name, wanted)
         how = "lock" if locked else "look"
@@ -137,7 +169,7 @@ class PostgresqlReader(SqlReader):
         """Carry out what *build* makes for keys like these; *how* tells it from what else is asked by such keys."""
         asked = (how, table.name, tuple(keys.columns), tuple(dtype.is_temporal() for dtype in keys.dtypes))
         shape = self._shaped(asked, lambda: self._compiled(build(), table.columns))
-        arrays = (_array(keys[column], table.columns[column]) for column in keys.columns)
+        arrays = (postgresql_keys.array(keys[column], table.columns[column]) for column in keys.columns)
         return self._fetched(shape, {_KEY.format(place): array for place, array in enumerate(arrays)})
 
     def _near(self, table: Table, keys: pl.DataFrame) -> pl.DataFrame:
@@ -146,13 +178,15 @@ class PostgresqlReader(SqlReader):
 
         Rows that are to be new find little or nothing there.
         """
-        name = next((name for name in keys.columns if _leads(table, [name]) and keys.schema[name].is_integer()), None)
+        name = next((name for name in keys.columns if leads(table, [name]) and keys.schema[name].is_integer()), None)
         if name is None or table.columns[name].kind is not Kind.INTEGER or keys.height < _FEW:
             return keys
         most = keys.height // 4
         shape = self._shaped((table.name, name, "near"), lambda: self._between(table, name))
         ends = {"low": keys[name].min(), "high": keys[name].max()}
         there = self._fetched(shape, {**ends, "most": most + 1})[name]
+        if not len(there):
+            return keys.clear()
         return keys if len(there) > most else keys.filter(pl.col(name).is_in(there.implode()))
 
     def _between(self, table: Table, name: str) -> Shape:
@@ -170,7 +204,7 @@ class PostgresqlReader(SqlReader):
 
     def _keyed(self, relation: sa.FromClause, columns: Mapping[str, Column], keys: pl.DataFrame) -> Keyed:
         pairs = [
-            _comparable(relation.c[name], columns[name], keys[name], _KEY.format(place))
+            _named(relation.c[name], columns[name], keys[name], _KEY.format(place))
             for place, name in enumerate(keys.columns)
         ]
         names = [_KEY.format(position) for position in range(len(pairs))]
@@ -183,12 +217,12 @@ class PostgresqlReader(SqlReader):
         if query.among is None:
             return False
         asked = {query.among.column}
-        behind = query.via and next((column for column, name in query.via.take if name in asked), None)
+        behind = postgresql_joined.behind(query)
         main = known_table(self.schema, query.table)
         if not query.via or not behind:
-            return _leads(main, asked)
-        joined = _leads(main, [ours for _, ours in query.via.on])
-        return joined and _leads(known_table(self.schema, query.via.table), [behind])
+            return leads(main, asked)
+        joined = leads(main, [ours for _, ours in query.via.on])
+        return joined and leads(known_table(self.schema, query.via.table), [behind])
 
     def _prefer_index(self, wanted: bool) -> None:
         """
@@ -197,7 +231,7 @@ class PostgresqlReader(SqlReader):
         Each batch would read all that was moved before it: ten times the users would cost a hundred times the time.
         """
         if wanted is not self._by_index:
-            self._connection.execute(setting({"enable_seqscan": "off" if wanted else "on"}))
+            self._connection.execute(_BY_INDEX if wanted else _AS_IT_LIKES)
             self._by_index = wanted
 
     def _shaped(self, name: Hashable, build: Callable[[], Shape]) -> Shape:
@@ -225,18 +259,25 @@ class PostgresqlReader(SqlReader):
         Only what is too long for one text (1 GB) comes row by row.
         """
         given = {**shape.fixed, **given}
-        driver = self._driver
         try:
-            with _at_once(driver):
-                driver.execute("SAVEPOINT migrator_rows")
-                cursor = driver.execute(shape.sql, given)
-                driver.execute("RELEASE SAVEPOINT migrator_rows")
-            content = cursor.pgresult.get_value(0, 0) if cursor.pgresult else None
+            content = self._one_text(shape.sql, given)
         except psycopg.errors.ProgramLimitExceeded:
-            driver.execute("ROLLBACK TO SAVEPOINT migrator_rows")
-            with driver.cursor() as each, each.copy(shape.one_by_one, given) as lines:
+            with self._driver.cursor() as each, each.copy(shape.one_by_one, given) as lines:
                 content = b"".join(lines)
         return postgresql_printing.frame(content, shape.columns)
+
+    def _one_text(self, sql: str, given: Mapping[str, Any]) -> bytes | None:
+        """The one text that *sql* gives; the transaction outlives one that is too long (ProgramLimitExceeded)."""
+        driver = self._driver
+        try:
+            with at_once(driver):
+                driver.execute("SAVEPOINT migrator_rows")
+                cursor = driver.execute(sql, given)
+                driver.execute("RELEASE SAVEPOINT migrator_rows")
+        except psycopg.errors.ProgramLimitExceeded:
+            driver.execute("ROLLBACK TO SAVEPOINT migrator_rows")
+            raise
+        return cursor.pgresult.get_value(0, 0) if cursor.pgresult else None
 
     @property
     def _driver(self) -> psycopg.Connection[Any]:
@@ -252,52 +293,13 @@ def _name_of(query: Query) -> tuple[Hashable, ...]:
     return (repr(replace(query, among=None)), among and (among.column, among.values.dtype.is_temporal()))
 
 
-def _arrays_of(query: Query, shape: Shape) -> dict[str, str]:
-    if query.among is None or shape.asked is None:
-        return {}
-    return {_ASKED: _array(_asked(query.among.values), shape.asked)}
-
-
-def _held_against(query: Query, selecting: Selecting) -> Column | None:
-    """Which column the keys of a query are held against, as it is declared."""
-    return selecting.find(query.among.column)[1] if query.among else None
-
-
-def _asked(values: pl.Series) -> pl.Series:
-    return values.unique().drop_nulls().sort()
-
-
-def _compared_as(declared: Column, values: pl.Series) -> str | None:
-    """Name the type in which column and values can be compared; None where they are compared as printed."""
-    return (_TIMES_COMPARED_AS if values.dtype.is_temporal() else _COMPARED_AS).get(declared.kind)
-
-
-def _comparable(
-    column: ColumnElement[Any], declared: Column, values: pl.Series, name: str
+def _named(
+    column: ColumnElement[Any], declared: Column, keys: pl.Series, name: str
 ) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Give column and values as two that can be compared: in a type that has all of them, or as printed."""
-    type_ = _compared_as(declared, values)
-    given = sa.bindparam(name, _array(values, declared), type_=sa.types.NullType())
-    array = sa.cast(given, Named(f"{type_ or 'text'}[]"))
-    printed = type_ is None and declared.kind is not Kind.TEXT
-    return sa.cast(column, sa.Text) if printed else column, array
-
-
-def _array(values: pl.Series, declared: Column) -> str:
-    numbers = _compared_as(declared, values) == "bigint"
-    return postgresql_printing.array(frames.matchable(values, declared.kind), numbers=numbers)
-
-
-def _leads(table: Table, columns: Collection[str]) -> bool:
-    return any(index and index[0] in columns for index in table.indexes)
+    return postgresql_keys.comparable(column, declared, keys, name, postgresql_keys.array(keys, declared))
 
 
 def _as_numeric(column: ColumnElement[Any], declared: Column) -> ColumnElement[Any]:
     # straight from float8 the server would round to 15 digits
     exact = sa.cast(column, sa.Text) if declared.kind is Kind.FLOAT else column
     return sa.cast(exact, sa.Numeric)
-
-
-def _at_once(driver: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
-    """Several statements in one message, where the server's library can."""
-    return driver.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()

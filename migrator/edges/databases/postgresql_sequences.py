@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -45,6 +46,18 @@ class Sequence:
         number = sa.func.nextval(sa.cast(sa.literal(self.oid), _Regclass()))
         series = sa.func.generate_series(1, count).table_valued("n")
         return sa.select(number.label("number")).select_from(series).subquery("drawn")
+
+
+def names(connection: sa.Connection, namespace: str | None, tables: SequenceOf[str]) -> list[str]:
+    """Every sequence that counts a column of *tables*, as SQL names it: quoted, and with its schema where needed."""
+    columns = sa.inspect(connection)
+    found = set()
+    for table in tables:
+        for column in columns.get_columns(table, schema=namespace or "public"):
+            if column.get("default") or column.get("identity"):
+                found |= set(connection.execute(_of_column(namespace, str(table), column["name"])).scalars())
+    named = (sa.select(sa.cast(sa.cast(sa.literal(oid), _Regclass()), sa.Text)) for oid in found)
+    return sorted(str(connection.execute(name).scalar_one()) for name in named)
 
 
 class _Regclass(sa.types.UserDefinedType[object]):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, Select
@@ -21,12 +23,12 @@ class CopyOut(Executable, ClauseElement):
 
 
 class CopyIn(Executable, ClauseElement):
-    """COPY CSV from us into *columns* of *relation*."""
+    """COPY into *columns* of *relation* what we send: CSV, or lines of values with *between* between them."""
 
     inherit_cache = False
 
-    def __init__(self, relation: sa.TableClause, columns: Sequence[str]) -> None:
-        self.relation, self.columns = relation, columns
+    def __init__(self, relation: sa.FromClause, columns: Sequence[str], between: str = "") -> None:
+        self.relation, self.columns, self.between = relation, columns, between
 
 
 class LockTable(Executable, ClauseElement):
@@ -66,6 +68,11 @@ class Named(sa.types.UserDefinedType[object]):
         return self.name
 
 
+def at_once(driver: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
+    """Several statements in one message, where the server's library can."""
+    return driver.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
+
+
 def setting(values: Mapping[str, str]) -> Select[Any]:
     """SET LOCAL, of several at once."""
     calls = (sa.func.set_config(name, value, True) for name, value in values.items())
@@ -82,7 +89,8 @@ def _copy_out(element: CopyOut, compiler: Any, **options: Any) -> str:
 def _copy_in(element: CopyIn, compiler: Any, **options: Any) -> str:
     columns = ", ".join(map(compiler.preparer.quote, element.columns))
     into: str = compiler.preparer.format_table(element.relation)
-    return "COPY " + into + " (" + columns + ") FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+    form = "text, DELIMITER " + compiler.render_literal_value(element.between, sa.Text()) if element.between else "csv"
+    return "COPY " + into + " (" + columns + ") FROM STDIN (FORMAT " + form + ", ENCODING 'UTF8')"
 
 
 @compiles(LockTable)

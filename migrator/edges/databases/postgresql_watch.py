@@ -36,6 +36,16 @@ _activity = sa.table(
     *(sa.column(name) for name in ("pid", "state", "backend_type", "application_name", "xact_start")),
     schema="pg_catalog",
 )
+_locks = sa.table(
+    "pg_locks",
+    *(sa.column(name) for name in ("locktype", "database", "relation", "mode", "granted", "pid", "virtualtransaction")),
+    schema="pg_catalog",
+)
+_tables = sa.table("pg_class", sa.column("oid"), sa.column("relkind"), schema="pg_catalog")
+_FIRST_OURS = 16384  # oid: what is below came with the server
+_databases = sa.table("pg_database", sa.column("oid"), sa.column("datname"), schema="pg_catalog")
+#: What SELECT FOR UPDATE, INSERT, UPDATE, DELETE and LOCK TABLE take; what VACUUM and CREATE INDEX take is left out.
+_WRITERS = ("RowShareLock", "RowExclusiveLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 _followers = sa.table("pg_stat_replication", sa.column("replay_lag"), schema="pg_catalog")
 _receiver = sa.table("pg_stat_wal_receiver", sa.column("status"), schema="pg_catalog")
 _clients = sa.and_(_activity.c.backend_type == "client backend", _activity.c.pid != sa.func.pg_backend_pid())
@@ -78,6 +88,19 @@ class PostgresqlWatch:
         """Run *sql* in a read-only transaction; the one number it gives."""
         with self._looking() as connection:
             return the_number([tuple(row) for row in connection.execute(asking(sql)).fetchmany(2)])
+
+    def writers(self) -> frozenset[str]:
+        """By their locks, which everybody may see, where the statistics of others are hidden."""
+        here = sa.select(_databases.c.oid).where(_databases.c.datname == sa.func.current_database()).scalar_subquery()
+        theirs = sa.or_(_locks.c.pid.is_(None), _locks.c.pid != sa.func.pg_backend_pid())  # no pid: it is prepared
+        writing = sa.and_(_locks.c.locktype == "relation", _locks.c.mode.in_(_WRITERS), _locks.c.granted, theirs)
+        with self._looking() as connection:
+            # of tables alone: VACUUM locks indexes like a writer
+            tables = sa.select(_tables.c.oid).where(_tables.c.relkind.in_(["r", "p"]), _tables.c.oid >= _FIRST_OURS)
+            found = sa.select(_locks.c.virtualtransaction).where(
+                writing, _locks.c.database == here, _locks.c.relation.in_(tables)
+            )
+            return frozenset(connection.scalars(found.distinct()))
 
     def close(self) -> None:
         """Give back the connection."""

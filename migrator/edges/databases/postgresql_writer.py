@@ -9,25 +9,36 @@ from itertools import count
 from typing import Any
 
 import polars as pl
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import ColumnElement
 
-from migrator.edges.databases import frames, postgresql_adding, postgresql_printing, postgresql_sequences
+from migrator.edges.databases import (
+    frames,
+    postgresql_adding,
+    postgresql_lines,
+    postgresql_printing,
+    postgresql_sequences,
+)
+from migrator.edges.databases.base import Claim
 from migrator.edges.databases.failures import translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
 from migrator.edges.databases.postgresql_adding import Manner
 from migrator.edges.databases.postgresql_failures import meaning
-from migrator.edges.databases.postgresql_reader import PostgresqlReader, Shapes
+from migrator.edges.databases.postgresql_lines import Said
+from migrator.edges.databases.postgresql_reader import PostgresqlReader, Shape, Shapes
 from migrator.edges.databases.postgresql_statements import CopyIn, LockTable, Named, OverridingSelect, Stage, setting
 from migrator.edges.databases.quoting import as_value
 from migrator.edges.databases.reader import in_order
 from migrator.edges.databases.statements import Statement, known_table, relation
-from migrator.edges.databases.writer import Numbers
+from migrator.edges.databases.writer import Numbers, claimed
 from migrator.errors import MigratorError
 from migrator.mapping.schema import ForeignKey, Schema, Table
 
 _RANGES_BY_PLACE = 140000  # from this version on the server reads a table from one block on
+_SPARED, _LOOKED_UP = (setting({"session_replication_role": role}) for role in ("replica", "origin"))
+_WITH_ROOM = 640  # last blocks that may have room: where several add rows, the server makes up to 512 ahead
 _XID = 2**32  # transaction numbers of rows go round
 
 
@@ -42,6 +53,7 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         self._may_spare: bool | None = None
         self._begin = dict[str, int]()  # by table: the block from which on our new rows lie
         self._added = dict[str, list[pl.DataFrame]]()  # by table: new rows that are there as they were given
+        self._said = dict[str, Said | None]()  # by table: all that we did to it, where that can be said so
 
     def rows(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """All columns of these rows; where they are those that we added, they are found together where they lie."""
@@ -57,8 +69,38 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
     def _meaning(self, error: BaseException, *, at_commit: bool = False, table: str = "") -> MigratorError | None:
         return meaning(error, at_commit=at_commit, table=table)
 
+    def stands(self, table: str) -> bool:
+        """Have the server print what we added, and hold it against what we said."""
+        said = self._said.get(table)
+        if said is None or table not in self._begin:
+            return False
+        shape = self._shaped((table, "said", said.columns), lambda: self._saying(known_table(self.schema, table), said))
+        try:
+            printed = self._one_text(shape.sql, {**shape.fixed, **self._place(table)})
+        except psycopg.errors.ProgramLimitExceeded:
+            return False  # a trigger has added to it
+        return said.is_printed_as(printed)
+
+    def _take(self, claim: Claim, users: pl.DataFrame) -> set[str]:
+        if (users["generation"] == 1).all() and self._entered(claim, users):
+            return set(users["user_key"].to_list())
+        return super()._take(claim, users)
+
+    def _entered(self, claim: Claim, users: pl.DataFrame) -> bool:
+        """Put users into the ledger by COPY, a third of the work; False, and none is, where somebody is in it."""
+        entries = users.with_columns(pl.lit(value).alias(name) for name, value in claimed(claim).items())
+        into = CopyIn(self._own.ledger, entries.columns)
+        self._driver.execute("SAVEPOINT migrator_ledger")
+        try:
+            self._copy_in(into, postgresql_printing.as_csv(entries).getbuffer())
+        except psycopg.errors.UniqueViolation:
+            self._driver.execute("ROLLBACK TO SAVEPOINT migrator_ledger")
+            return False
+        self._driver.execute("RELEASE SAVEPOINT migrator_ledger")
+        return True
+
     def _merge(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
-        self._added.pop(table.name, None)
+        self._touched(table.name)
         target = relation(table, self._namespace)
         staged = self._stage(target, rows)
         # an identity that is GENERATED ALWAYS takes a value with a new row, and none afterwards
@@ -73,20 +115,31 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         if not manner.copied:
             return self._merge(table, rows, [])
         if manner.blocks is not None and self._server_version >= _RANGES_BY_PLACE:
-            self._begin.setdefault(table.name, max(manner.blocks - 1, 0))  # the last block may have room
-        into = CopyIn(target, rows.columns)
+            self._begin.setdefault(table.name, max(manner.blocks - _WITH_ROOM, 0))
+        said = postgresql_lines.said(rows, table)
+        self._said[table.name] = None if table.name in self._said else said
         if manner.references is None or not all(self._stands(table, rows, one) for one in manner.references):
-            return self._copy_in(into, rows)  # the server says what does not stand
+            return self._copied(target, rows, said)  # the server says what does not stand
         with self._lookups_spared():
-            written = self._copy_in(into, rows)
+            written = self._copied(target, rows, said)
         self._added.setdefault(table.name, []).append(rows)
         return written
+
+    def _copied(self, target: sa.TableClause, rows: pl.DataFrame, said: Said | None) -> int:
+        if said is None:
+            return self._copy_in(CopyIn(target, rows.columns), postgresql_printing.as_csv(rows).getbuffer())
+        return self._copy_in(CopyIn(target, rows.columns, postgresql_lines.BETWEEN), said.lines)
+
+    def _touched(self, table: str) -> None:
+        """What we added to it need not stand there any more as we gave it."""
+        self._added.pop(table, None)
+        self._said[table] = None
 
     def _manner(self, target: sa.TableClause) -> Manner:
         if self._may_spare is None:
             self._may_spare = postgresql_adding.may_spare_lookups(self._connection, self._server_version)
-        self._connection.execute(LockTable(target))
-        return postgresql_adding.manner(self._connection, self._literal(target), may_spare=self._may_spare)
+        lock = self._shaped(("lock", target.name), lambda: self._alone(LockTable(target)))
+        return postgresql_adding.manner(self._driver, lock.sql, self._literal(target), may_spare=self._may_spare)
 
     def _stands(self, table: Table, rows: pl.DataFrame, reference: ForeignKey) -> bool:
         """Whether what *rows* point at is there, and stays there until we end; half a reference is none."""
@@ -112,21 +165,29 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
 
     @contextmanager
     def _lookups_spared(self) -> Iterator[None]:
-        self._connection.execute(setting({"session_replication_role": "replica"}))
+        self._connection.execute(_SPARED)
         yield  # after an error nothing of this transaction stays
-        self._connection.execute(setting({"session_replication_role": "origin"}))
+        self._connection.execute(_LOOKED_UP)
 
     def _where_they_lie(self, name: str) -> pl.DataFrame:
         """Rows of this transaction from the block on where ours began."""
         table = known_table(self.schema, name)
-        shape = self._shaped((name, "where they lie"), lambda: self._compiled(self._lying(table), table.columns))
-        return self._fetched(shape, {"place": f"({self._begin[name]},0)"})
+        statement = partial(self._lying, table, tuple(table.columns))
+        shape = self._shaped((name, "where they lie"), lambda: self._compiled(statement(), table.columns))
+        return self._fetched(shape, self._place(name))
 
-    def _lying(self, table: Table) -> sa.Select[tuple[object, ...]]:
+    def _saying(self, table: Table, said: Said) -> Shape:
+        compiled = self._compile(postgresql_lines.printed(self._lying(table, said.columns)))
+        return Shape(str(compiled), "", dict(compiled.params), {})
+
+    def _place(self, table: str) -> dict[str, str]:
+        return {"place": f"({self._begin[table]},0)"}
+
+    def _lying(self, table: Table, columns: Sequence[str]) -> sa.Select[tuple[object, ...]]:
         main = relation(table, self._namespace).alias("main")
         place = sa.cast(sa.bindparam("place", "(0,0)", type_=sa.types.NullType()), Named("tid"))
         ours = sa.cast(sa.cast(sa.func.txid_current() % _XID, sa.Text), Named("xid"))
-        return sa.select(*(main.c[column].label(column) for column in table.columns)).where(
+        return sa.select(*(main.c[column].label(column) for column in columns)).where(
             sa.literal_column("main.ctid") >= place, sa.literal_column("main.xmin") == ours
         )
 
@@ -144,7 +205,7 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
 
     def take_out(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
         """Delete rows and have the server print what they were: one look at them instead of two."""
-        self._added.pop(table, None)
+        self._touched(table)
         known, wanted = known_table(self.schema, table), in_order(keys)
         if wanted.is_empty():
             return self._rows(table, wanted)
@@ -157,8 +218,19 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         gone = sa.delete(main).where(condition).returning(*(main.c[name] for name in table.columns)).cte("gone")
         return sa.select(*gone.c)
 
+    def _update(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
+        self._touched(table.name)
+        target = relation(table, self._namespace)
+        staged = self._stage(target, rows)
+        set_ = {target.c[name]: staged.c[name] for name in rows.columns if name not in key}
+        met = sa.and_(*(target.c[name] == staged.c[name] for name in key))
+        return self._counted(sa.update(target).values(set_).where(met))
+
+    def _draw_free(self, table: Table, column: str, count: int) -> Numbers:
+        return self._draw(table, column, count, ())
+
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
-        self._added.pop(table.name, None)
+        self._touched(table.name)
         main = relation(table, self._namespace)
         _, condition = self._keyed(main, table.columns, keys)
         return self._counted(sa.delete(main).where(condition))
@@ -185,15 +257,15 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         """COPY *rows* into a temporary table whose columns are those of the target."""
         staged = sa.table(f"migrator_stage_{next(self._numbers)}", *(sa.column(name) for name in rows.columns))
         self._connection.execute(Stage(staged, sa.select(*(target.c[name] for name in rows.columns))))
-        self._copy_in(CopyIn(staged, rows.columns), rows)
+        self._copy_in(CopyIn(staged, rows.columns), postgresql_printing.as_csv(rows).getbuffer())
         return staged
 
-    def _copy_in(self, statement: CopyIn, rows: pl.DataFrame) -> int:
-        """Send *rows* as CSV; how many arrived."""
+    def _copy_in(self, statement: CopyIn, lines: memoryview) -> int:
+        """Send the rows that *lines* are; how many arrived."""
         copy = str(statement.compile(dialect=self._connection.dialect))
         with self._driver.cursor() as cursor:
             with cursor.copy(copy, {"none": None}) as into:
-                into.write(postgresql_printing.as_csv(rows).getbuffer())
+                into.write(lines)
             return cursor.rowcount
 
     @property

@@ -14,8 +14,9 @@ from sqlalchemy.sql.base import Executable
 
 from migrator.edges.databases import references
 from migrator.edges.databases.base import Asked
+from migrator.edges.databases.carried import CARRIED_COLUMNS, carried_table
 from migrator.edges.databases.frames import read_type
-from migrator.edges.databases.own import IDS_COLUMNS, LEDGER_COLUMNS, OWNERS_COLUMNS, own_tables
+from migrator.edges.databases.own import IDS_COLUMNS, LEDGER_COLUMNS, OWNERS_COLUMNS, TOMBSTONE_COLUMNS, own_tables
 from migrator.edges.databases.statements import Declared, Selecting, Statement, known_table, relation
 from migrator.edges.databases.surveys import Survey
 from migrator.mapping.facts import Listed, Seen
@@ -34,6 +35,7 @@ class SqlReader(ABC):
     def __init__(self, connection: sa.Connection, schema: Schema, namespace: str | None) -> None:
         self._connection, self.schema, self._namespace = connection, schema, namespace
         self._own = own_tables(namespace)
+        self._carried = carried_table(namespace)
 
     def select(self, query: Query) -> pl.DataFrame:
         """Rows of *query* as a read frame."""
@@ -71,6 +73,22 @@ class SqlReader(ABC):
         owners = self._own.owners
         statement = sa.select(*(owners.c[name] for name in OWNERS_COLUMNS)).where(self._owned(table, keys))
         return self._fetch(statement, OWNERS_COLUMNS)
+
+    def has_tombstones(self) -> bool:
+        """Whether anybody was erased."""
+        return self._connection.execute(sa.select(self._own.tombstones.c.print).limit(1)).first() is not None
+
+    def erased(self, prints: Sequence[str]) -> set[str]:
+        """Those of *prints* that have a tombstone."""
+        stones = self._own.tombstones
+        statement = sa.select(stones.c.print).where(self._among_texts(stones.c.print, prints))
+        return set(self._fetch(statement, TOMBSTONE_COLUMNS)["print"])
+
+    def carried(self, users: Sequence[str]) -> pl.DataFrame:
+        """Of those of *users* whose changes were carried back here what was noted then."""
+        noted = self._carried
+        statement = sa.select(*(noted.c[name] for name in CARRIED_COLUMNS))
+        return self._fetch(statement.where(self._among_texts(noted.c.user_key, users)), CARRIED_COLUMNS)
 
     def referencing(self, table: str, keys: pl.DataFrame, ours: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         """Rows of *table* among *keys* that a row points at which is not in *ours*; see `references`."""

@@ -48,6 +48,10 @@ class SeveralDatabases:
         """Server names and versions, or Unreachable."""
         return ", ".join(f"{name}: {database.ping()}" for name, database in self.named.items())
 
+    def powers(self) -> list[Concern]:
+        """Those of each."""
+        return [power for database in self.named.values() for power in database.powers()]
+
     def concerns(self) -> list[Concern]:
         """What should be known of each."""
         return [concern for database in self.named.values() for concern in database.concerns()]

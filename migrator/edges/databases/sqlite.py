@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
 from migrator.edges.databases import frames, own, sqlite_counters, sqlite_lists, sqlite_ranges, sqlite_schema
+from migrator.edges.databases import scratch as scratches
 from migrator.edges.databases.base import Concern
+from migrator.edges.databases.carried import ours
 from migrator.edges.databases.failures import only_target, translated
 from migrator.edges.databases.on_conflict import OnConflictWriter, merging
 from migrator.edges.databases.quoting import quote_every_name
@@ -70,8 +73,9 @@ class SqliteDatabase:
         connection.execute("PRAGMA cache_size = -32768")  # KiB; of the 2 MB it has by itself an index fills more
         if self._role == "target":
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # the ledger must not forget a commit we have recorded
             connection.execute("PRAGMA wal_autocheckpoint = 8192")  # pages: not behind each batch; commits are as safe
+        if mode == "rw":
+            connection.execute("PRAGMA synchronous = FULL")  # the ledger must not forget a commit we have recorded
             connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -103,22 +107,41 @@ class SqliteDatabase:
             with translated(meaning, at_commit=True):
                 writer.commit()
 
+    @contextmanager
+    def scratch(self, tables: Sequence[str]) -> Iterator[SqliteWriter]:
+        """Write into another file, of the same declarations."""
+        only_target(self._role)
+        with TemporaryDirectory(prefix="migrator-") as folder:
+            path = Path(folder) / "scratch.sqlite"
+            with self._connected() as connection:
+                scratches.copy_file(driver_of(connection), path, tables)
+            other = _Scratch(sa.make_url("sqlite://").set(database=str(path)), self._role)
+            try:
+                with other.writing() as writer:
+                    yield writer
+            finally:
+                other.close()
+
+    def sequences(self, tables: Sequence[str]) -> list[str]:
+        """There are no rights."""
+        return []
+
     def prepare(self) -> None:
         """Create those of our own tables that are missing."""
         only_target(self._role)
         with self._connected() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            own.create(connection, None)
+            own.create(connection, ours(self._role, None))
             connection.commit()
 
     def prepare_sql(self) -> str:
         """The SQL that `prepare` would run."""
-        return own.creating_sql(self._engine.dialect, None)
+        return own.creating_sql(self._engine.dialect, ours(self._role, None))
 
     def prepared(self) -> bool:
         """Whether all our own tables exist."""
         with self._connected() as connection:
-            return own.are_there(connection, None)
+            return own.are_there(connection, ours(self._role, None))
 
     def mark(self) -> str:
         """The change counter in the file's head, and what the file and its write-ahead log look like from outside."""
@@ -135,6 +158,10 @@ class SqliteDatabase:
         with self._connected() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
         return f"SQLite {sqlite3.sqlite_version}"
+
+    def powers(self) -> list[Concern]:
+        """A file has no accounts and no clock."""
+        return []
 
     def concerns(self) -> list[Concern]:
         """What needs to be known is said where it shows."""
@@ -156,6 +183,15 @@ def _appearance(path: Path) -> str:
     except FileNotFoundError:
         return "none"
     return f"{found.st_size} {found.st_mtime_ns}"
+
+
+class _Scratch(SqliteDatabase):
+    """A file without the rows that its own point at."""
+
+    def _open(self) -> sqlite3.Connection:
+        connection = super()._open()
+        connection.execute("PRAGMA foreign_keys = OFF")
+        return connection
 
 
 class SqliteReader(SqlReader):
@@ -283,6 +319,20 @@ class SqliteWriter(OnConflictWriter, SqliteReader):
             source = sa.select(*self._stage(target, rows).c).where(sa.true())
             return self._counted(merging(insert(target).from_select(rows.columns, source), key, changed))
         return insert_rows(self._driver, self._connection.dialect, merging(insert(target), key, changed), rows)
+
+    def _update(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
+        main = relation(table, None)
+        staged = dict(zip(rows.columns, self._staged(_with_infinities(rows, table).get_columns()).c, strict=True))
+        set_ = {main.c[name]: column for name, column in staged.items() if name not in key}
+        met = sa.and_(*(main.c[name] == staged[name] for name in key))
+        return self._counted(sa.update(main).values(set_).where(met))
+
+    def _draw_free(self, table: Table, column: str, count: int) -> Numbers:
+        """Count on behind the highest number that is there, or was ever."""
+        counter = sqlite_counters.Counter(self._connection, table, column)
+        highest = counter.highest()
+        counter.advance(highest + count)
+        return range(highest + 1, highest + 1 + count)
 
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:
         main = relation(table, None)

@@ -41,5 +41,9 @@ class SqliteWatch:
             connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
             return the_number(connection.execute(str(asking(sql))).fetchmany(2))
 
+    def writers(self) -> frozenset[str]:
+        """Nobody can be told."""
+        return frozenset()
+
     def close(self) -> None:
         """Nothing stays open."""

@@ -40,6 +40,13 @@ class Watch(Protocol):
     def number(self, sql: str) -> float:
         """Run *sql* in a read-only transaction; the one number it gives."""
 
+    def writers(self) -> frozenset[str]:
+        """
+        The transactions under way in this database that have written or locked a row, each by a name no later one has.
+
+        Nobody, where the kind of database cannot tell.
+        """
+
     def close(self) -> None:
         """Give back the connection."""
 

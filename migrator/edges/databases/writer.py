@@ -11,6 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from migrator.edges.databases.base import Claim
+from migrator.edges.databases.carried import CARRIED_COLUMNS
 from migrator.edges.databases.failures import translated
 from migrator.edges.databases.reader import SqlReader, in_order
 from migrator.edges.databases.statements import known_table
@@ -39,9 +40,25 @@ class SqlWriter(SqlReader):
         """Merge *rows* into *table* by *key*, or insert them where there is no key."""
         self._written(table, rows, partial(self._merge, key=list(key)))
 
+    def update(self, table: str, rows: pl.DataFrame, key: Sequence[str]) -> None:
+        """Set the other columns of *rows* in the rows that are there by *key*."""
+        self._written(table, rows, partial(self._update, key=list(key)))
+
+    def add_numbered(self, table: str, rows: pl.DataFrame, column: str) -> list[int]:
+        """Insert *rows*, whose *column* the database counts; the numbers."""
+        known = known_table(self.schema, table)
+        if rows.is_empty():
+            return []
+        with translated(partial(self._meaning, table=table)):
+            return self._add_numbered(known, rows.drop(column, strict=False), column)
+
     def add(self, table: str, rows: pl.DataFrame) -> None:
         """Insert *rows* into *table*; refused where one is there."""
         self._written(table, rows, self._add)
+
+    def stands(self, table: str) -> bool:
+        """Most databases are asked for the rows."""
+        return False
 
     def remove(self, table: str, keys: pl.DataFrame) -> int:
         """Delete the rows whose columns equal those of a row of *keys*; how many."""
@@ -81,6 +98,25 @@ class SqlWriter(SqlReader):
         """Forget who wrote these rows."""
         self._connection.execute(sa.delete(self._own.owners).where(self._owned(table, keys)))
 
+    def bury(self, prints: Sequence[str]) -> None:
+        """Put up tombstones; one that stands stays."""
+        self._note(self._own.tombstones, pl.DataFrame({"print": list(prints)}, schema={"print": pl.String}))
+
+    def forget(self, users: Sequence[str]) -> None:
+        """Take these users out of the ledger, and out of the owners of rows."""
+        for table in (self._own.ledger, self._own.owners):
+            theirs = self._among_texts(table.c.user_key, users)
+            self._connection.execute(sa.delete(table).where(theirs))
+
+    def note_carried(self, rows: pl.DataFrame) -> None:
+        """Write down whose changes were carried back here."""
+        self.forget_carried(rows["user_key"].to_list())
+        self._note(self._carried, rows.select(list(CARRIED_COLUMNS)))
+
+    def forget_carried(self, users: Sequence[str]) -> None:
+        """Take out what names these users."""
+        self._connection.execute(sa.delete(self._carried).where(self._among_texts(self._carried.c.user_key, users)))
+
     def _written(self, table: str, rows: pl.DataFrame, way: Callable[[Table, pl.DataFrame], int]) -> None:
         if rows.is_empty():
             return
@@ -93,6 +129,10 @@ class SqlWriter(SqlReader):
     def _add(self, table: Table, rows: pl.DataFrame) -> int:
         """Insert *rows*; how many were written."""
         return self._merge(table, rows, [])
+
+    @abstractmethod
+    def _add_numbered(self, table: Table, rows: pl.DataFrame, column: str) -> list[int]:
+        """Insert *rows*, and let the database number them in *column*."""
 
     @abstractmethod
     def lock(self, table: str, keys: pl.DataFrame) -> pl.DataFrame:
@@ -113,6 +153,10 @@ class SqlWriter(SqlReader):
     @abstractmethod
     def _merge(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
         """Insert *rows*, or update those that are there by *key*; how many were met."""
+
+    @abstractmethod
+    def _update(self, table: Table, rows: pl.DataFrame, key: list[str]) -> int:
+        """Set the other columns of *rows* in the rows under *key*; how many were met."""
 
     @abstractmethod
     def _remove(self, table: Table, keys: pl.DataFrame) -> int:

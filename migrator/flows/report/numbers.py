@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.flows import overview
+from migrator.flows.helping import overview
 from migrator.flows.parts import Parts
 from migrator.flows.report import words
 from migrator.rollout.stages import Stage
@@ -74,6 +74,7 @@ def collect(parts: Parts, db: sa.Connection, plan: Plan) -> dict[str, Any]:
             for event, status, count in sorted(outbox.counts(db, plan.id))
         ],
         "journal": [_entry(entry) for entry in journal.latest(db, JOURNAL)],
+        "journal_head": _head(db),
     }
 
 
@@ -177,6 +178,12 @@ def _verifications(db: sa.Connection, plan_id: int, found: Sequence[Wave]) -> li
         }
         for row in measures.verifications_of(db, plan_id)
     ]
+
+
+def _head(db: sa.Connection) -> dict[str, Any] | None:
+    """Where the journal stands: whoever keeps the report can tell later whether its end was cut off."""
+    head = journal.head(db)
+    return {"seq": head.seq, "hash": head.hash} if head else None
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from migrator.mapping.facts import NOTHING, Facts
 from migrator.mapping.lint import (
     aggregates,
+    backward,
+    changing,
     cleaning,
     clocks,
     columns,
@@ -38,7 +40,7 @@ from migrator.mapping.schema import Schema
 
 _ERRORS = (
     columns, cleaning, targets, identities, conflicts, duplicates, types, sums, clocks, lookups, missing, references,
-    owners, people, examples,
+    owners, people, changing, examples,
 )  # fmt: skip
 _WARNINGS = (sizes, aggregates, personal, filters, nulls, indexes, lists)  # what these find forbids nothing
 
@@ -53,6 +55,7 @@ def lint(
     warnings: bool = True,
     facts: Facts = NOTHING,
     target_facts: Facts = NOTHING,
+    policy: str = "",
 ) -> list[Problem]:
     """
     Say all that is wrong, or doubtful, with a set that could be read.
@@ -63,6 +66,7 @@ def lint(
         covering: False leaves out coverage, which means nothing while a document has mistakes of its own.
         warnings: False leaves out the checks that find nothing but warnings.
         facts: What the legacy data says; *target_facts* the same of the target.
+        policy: Of a rollback after the cutover, where it is to be said what could not go back: carry_back or merge.
 
     Returns:
         Errors and warnings by file and line. Names that stand in rows (a pivot's) are not known here.
@@ -74,4 +78,6 @@ def lint(
         check.check(ground)
     if warnings and covering:
         proofs.check(ground)  # last: it runs the examples of a set that is free of errors
+    if policy:
+        backward.check(ground, policy)
     return in_order(ground.notes.found)

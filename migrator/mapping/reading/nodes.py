@@ -23,6 +23,7 @@ from migrator.mapping.problems import Notes
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_BYTES = 1_000_000
 _DEEPEST = 20
+_MOST_NODES = 20_000  # of one file; a mapping of three hundred columns has a fifth of them
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,37})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,37})\.[0-9]{1,38}")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -63,7 +64,7 @@ class _Unreadable(Exception):
 
 def compose(text: str, file: str, notes: Notes) -> Node | None:
     """Read one YAML document; None when it cannot be read, with the reason in *notes*."""
-    if len(text.encode()) > _MOST_BYTES:
+    if len(text.encode(errors="replace")) > _MOST_BYTES:
         notes.add(
             "E106", Place(file, 1, 1), "the file is larger than 1 MB", "split it, or move tables of values to a CSV"
         )
@@ -117,6 +118,8 @@ class _Composer:
         self.lines = text.split("\n")
         self.starts = [0, *accumulate(len(line) + 1 for line in self.lines)]
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
+        self.count = 0
+        self.widths: dict[int, int] = {}  # of lines without the blanks at their ends
 
     def document(self) -> Node | None:
         root = None
@@ -170,6 +173,10 @@ class _Composer:
         return Word(node.text, node.place)
 
     def check(self, event: Any, depth: int) -> None:
+        self.count += 1
+        if self.count > _MOST_NODES:
+            self.refuse(event, f"more than {_MOST_NODES:,} words", "move tables of values to a CSV")
+            raise _Unreadable
         if depth > _DEEPEST:
             self.refuse(event, f"nested deeper than {_DEEPEST} levels")
             raise _Unreadable
@@ -192,7 +199,9 @@ class _Composer:
         line = bisect_right(self.starts, start) - 1
         begin = self.starts[line]
         if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
-            last = min(end, begin + len(self.lines[line].rstrip()))
+            if line not in self.widths:
+                self.widths[line] = len(self.lines[line].rstrip())
+            last = min(end, begin + self.widths[line])
             return Place(self.file, line + 1, start - begin + 1, max(1, last - start))
         return Place(self.file, line + 1, start - begin + 1)
 

@@ -35,7 +35,7 @@ BESIDE = {
     "on_item_error": ("collect",),
     "omit_nulls": ("object", "collect"),
 }
-COMMON = ("transform", "default", "required", "on_error", "on_missing", "sensitive")
+COMMON = ("transform", "default", "required", "on_error", "on_missing", "sensitive", "owner")
 RULE = (*SOURCES, *BESIDE, *COMMON)
 NUMBER = ("within", "order", "start")
 REFERENCE = ("table", "match", "take")
@@ -43,13 +43,26 @@ ON_MISSING = ("review", "null", "skip")
 ON_ITEM_ERROR = ("review", "review_item")
 AGGREGATES = ("min", "max", "sum", "count", "first", "last")
 ON_ERROR = ("review", "skip", "abort")
+OWNERS = ("legacy", "target")
 
 
 def rules(node: Node | None, what: str, notes: Notes) -> dict[str, Rule]:
     """Read a map of rules, in the order written."""
     if node is None:
         return {}
-    return {name: rule(value, name.place, notes) for name, value in pairs(node, what, notes)}
+    found: dict[str, Rule] = {}
+    for name, value in pairs(node, what, notes):
+        if what != "fields":
+            _refuse_owner(value, notes)
+        found[name] = rule(value, name.place, notes)
+    return found
+
+
+def _refuse_owner(node: Node | None, notes: Notes) -> None:
+    """Whose changes count is said of a column as a whole."""
+    for key in node.entries if isinstance(node, Pairs) else ():
+        if key == "owner":
+            notes.add("E105", key.place, '"owner" belongs to a field, not to a part of one')
 
 
 def rule(node: Node, place: Place, notes: Notes) -> Rule:
@@ -90,6 +103,7 @@ def _rule(form: Form, place: Place) -> Rule:
         use=use,
         on_missing=form.choice("on_missing", ON_MISSING, "review"),
         sensitive=form.flag("sensitive"),
+        owner=form.choice("owner", OWNERS, "legacy"),
     )
 
 
@@ -156,7 +170,9 @@ def _choose(form: Form) -> Choose:
 
 
 def _branch(node: Node, notes: Notes) -> Branch | None:
+    _refuse_owner(node, notes)
     if isinstance(node, Pairs) and "else" in node.entries:
+        _refuse_owner(next(value for key, value in node.entries.items() if key == "else"), notes)
         form = Form.of(node, "else", ("else", "warn"), notes)
         return None if form is None else _otherwise(form)
     form = Form.of(node, "a branch", ("when", "warn", "review", *RULE), notes, needs=("when",))

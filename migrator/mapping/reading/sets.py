@@ -16,7 +16,7 @@ from migrator.mapping.reading.steps import steps
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WAYS = "{id: COLUMN}, {link: {table: TABLE, record: COLUMN, user: COLUMN}}, email"
 _LINK = ("table", "record", "user")
-KEYS = ("set", "users", "null_if", "at", "activity", "paid", "tables", "also")
+KEYS = ("set", "users", "null_if", "at", "activity", "paid", "tables", "also", "changes")
 USERS = ("table", "key", "email", "name", "locale", "where", "join", "verified")
 SAME = ("id", "of", "link")
 LINK = ("table", "record", "user", "of")
@@ -41,6 +41,7 @@ def user_set(node: Node, notes: Notes) -> UserSet | None:
         paid=tuple(_signs(form, "paid", PAID, needs=(*ACTIVITY[:3], "amount"))),
         tables=ignores(form, "tables"),
         also=_also(form.node("also"), notes),
+        changes=_changes(form),
     )
 
 
@@ -62,6 +63,20 @@ def _who(form: Form) -> Users:
         joins=joins(form.node("join"), notes),
         verified=predicate(form.node("verified"), "verified", notes) if "verified" in form else None,
     )
+
+
+def _changes(form: Form) -> dict[str, str]:
+    """Tables, each with the column that says when a row of it was written last."""
+    node = form.node("changes")
+    if node is None:
+        return {}
+    columns: dict[str, str] = {}
+    for name, found in pairs(node, "changes", form.notes):
+        if isinstance(found, Scalar):
+            columns[name] = Word(found.text, found.place)
+        else:
+            form.notes.add("E105", found.place, f"changes: {name} needs the name of one column")
+    return columns
 
 
 def _also(node: Node | None, notes: Notes) -> dict[str, Also]:

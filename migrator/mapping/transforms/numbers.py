@@ -81,12 +81,17 @@ def boolean(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     given = inputs[0]
     if given.values.dtype == pl.Boolean:
         return given.only()
-    options = args or {}
     text = given.text if args else given.text.str.to_lowercase()
-    yes, no = (_words(options.get(name), usual) for name, usual in (("true", _TRUE), ("false", _FALSE)))
+    yes, no = words(args)
     is_yes, is_no = text.is_in(yes), text.is_in(no)
     said = columns.blank(is_yes, ~columns.is_true(is_yes | is_no))
     return Values(said, Kind.BOOLEAN).fails(given.values.is_not_null() & said.is_null(), "it is neither yes nor no")
+
+
+def words(args: Any) -> tuple[list[str], list[str]]:
+    """What `boolean` takes for yes, and what for no; the usual ones in pairs."""
+    options = args or {}
+    return _words(options.get("true"), _TRUE), _words(options.get("false"), _FALSE)
 
 
 def _words(given: Any, usual: tuple[str, ...]) -> list[str]:

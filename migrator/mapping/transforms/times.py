@@ -18,7 +18,8 @@ from migrator.mapping.transforms.numbers import whole_numbers
 from migrator.mapping.transforms.transform import word
 from migrator.mapping.values import Values
 
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
+#: How many of each unit of `epoch` are a second.
+TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
@@ -129,7 +130,7 @@ def epoch(inputs: Sequence[Values], args: Any, env: Env) -> Values:
     Example: {epoch: s} | 1700000000 -> '2023-11-14T22:13:20Z'
     """
     options = args if isinstance(args, dict) else {"unit": args}
-    given, factor = inputs[0], 1_000_000 // _PER_SECOND[options["unit"]]
+    given, factor = inputs[0], 1_000_000 // TICKS[options["unit"]]
     low, high = (
         _bound(env.literal(bound), usual)
         for bound, usual in zip(options.get("between", (None, None)), (_FIRST, _LAST), strict=True)
@@ -154,7 +155,7 @@ def _micros(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-_UNIT = takes.choice(*_PER_SECOND)
+_UNIT = takes.choice(*TICKS)
 
 
 @takes.shaped(

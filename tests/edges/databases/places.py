@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,6 +134,26 @@ class Opened:
         self._databases.append(connect(url or self.place.url, schema, "target"))
         return self._databases[-1]
 
+    def quoted(self, statement: str) -> str:
+        """A statement whose names are quoted as the standard has it, in the way of the place."""
+        return statement.replace('"', "`") if self.place.url.startswith("mysql") else statement
+
+    def run(self, statement: str) -> None:
+        """Do it, `quoted`."""
+        self.place.run(self.quoted(statement))
+
     def close(self) -> None:
         for database in self._databases:
             database.close()
+
+
+@contextmanager
+def at_work(statement: Callable[[], object], stop: Callable[[], object]) -> Iterator[None]:
+    """Somebody else's statement goes on while the block runs."""
+    thread = threading.Thread(target=statement)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import polars as pl
@@ -425,6 +426,21 @@ def test_locked_rows_wait_for_the_end_of_the_transaction(opened: Opened) -> None
         writer.lock("things", pl.DataFrame({"id": [1]}))
         with pytest.raises(pymysql.OperationalError, match="1205"):
             run(opened, "set innodb_lock_wait_timeout = 0", "update things set name = 'b'")
+
+
+def test_who_writes_may_not_rest_long_and_who_reads_may(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(opened, "create table things (id int primary key)")
+    monkeypatch.setitem(mysql.WRITING, "idle_transaction_timeout", 1)
+    database, row = opened.target(), pl.DataFrame({"id": [1]})
+
+    with pytest.raises(Unreachable), database.writing() as writer:
+        writer.lock("things", row)
+        time.sleep(2)
+        writer.write("things", row, ["id"])
+    with database.reading() as reader:
+        assert reader.rows("things", row).height == 0
+        time.sleep(2)
+        assert reader.rows("things", row).height == 0
 
 
 def test_a_connection_that_is_lost_is_unreachable_and_in_doubt_only_at_commit(opened: Opened) -> None:

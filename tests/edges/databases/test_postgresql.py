@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import polars as pl
@@ -215,6 +216,19 @@ def test_a_connection_that_is_lost_is_unreachable_and_in_doubt_only_at_commit(op
         writer.write("things", pl.DataFrame({"id": [2]}), ["id"])
 
     assert opened.place.ask("select id from things") == [(2,)]
+
+
+def test_who_writes_may_not_rest_long_and_who_reads_may(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened.place.run("create table things (id integer primary key)")
+    monkeypatch.setitem(postgresql.WRITING, "idle_in_transaction_session_timeout", "100ms")
+    database, row = opened.target(), pl.DataFrame({"id": [1]})
+
+    with pytest.raises(Transient, match="idle for too long"), database.writing() as writer:
+        time.sleep(0.5)
+        writer.write("things", row, ["id"])
+    with database.reading() as reader:
+        time.sleep(0.5)
+        assert reader.rows("things", row).height == 0
 
 
 def test_a_right_that_is_missing_is_said_and_not_taken_for_bad_data(opened: Opened) -> None:

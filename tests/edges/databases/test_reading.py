@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import polars as pl
@@ -248,6 +249,30 @@ def test_a_query_reads_through_one_other_table(opened: Opened) -> None:
     assert mine.to_dicts() == [{"sku": "a", "user": 7}, {"sku": "b", "user": 7}]
     assert every == 4
     assert users["user"].to_list() == [None, 7, 8]
+
+
+@pytest.mark.parametrize("users", [range(1, 401), range(1, 401, 7), [3], [*range(1, 300), 90_000], [90_001]])
+@pytest.mark.parametrize("far", [False, True], ids=["together", "far apart"])
+def test_rows_behind_a_join_are_found_wherever_they_lie(opened: Opened, users: Sequence[int], far: bool) -> None:
+    opened.place.run("create table orders (id bigint primary key, person bigint, note varchar(9))")
+    opened.place.run("create table parts (id bigint primary key, orders bigint, sku varchar(9))")
+    opened.place.run("create index by_person on orders (person)")
+    opened.place.run("create index by_order on parts (orders)")
+    people = [*range(1, 401), 90_000]
+    orders = [(10 * person + place, person, "x") for person in people for place in range(2)]
+    orders += [(7_000_000, 5, "far"), (-4, 6, "far")] if far else []
+    lines = [(number, order, f"S{order}") for number, (order, _, _) in enumerate(orders * 2)]
+    opened.place.run("insert into orders values (?, ?, ?)", *orders)
+    opened.place.run("insert into parts values (?, ?, ?)", *lines)
+    via = Via("orders", (("id", "orders"),), (("person", "orders.person"),))
+    among = Among("orders.person", pl.Series([str(user) for user in users]))
+
+    rows = select(opened, "id", table="parts", via=via, among=among)
+    own = select(opened, "id", table="orders", among=Among("person", among.values))
+
+    owners = {order: person for order, person, _ in orders}
+    assert sorted(rows["id"]) == [number for number, order, _ in lines if owners[order] in users]
+    assert sorted(own["id"]) == sorted(order for order, person, _ in orders if person in users)
 
 
 def test_distinct_rows_are_counted_once_and_text_is_ordered_by_code_point(opened: Opened) -> None:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.watching import LAG, SESSIONS, STATEMENT, Watch, watch
 from migrator.errors import MigratorError, Refused, SettingWrong, Unreachable
+from tests.edges.databases.places import at_work
 from tests.mariadb_server import MariadbServer
 from tests.postgresql_server import PostgresqlServer
 
@@ -31,18 +32,6 @@ def watching(url: str, *, replica: bool = False) -> Iterator[Watch]:
         yield found
     finally:
         found.close()
-
-
-@contextmanager
-def at_work(run: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Somebody else's statement goes on while the block runs."""
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop()
-        thread.join()
 
 
 def seen(found: Watch, enough: Callable[[Watch], bool]) -> bool:
@@ -237,3 +226,69 @@ def _following(url: str) -> Iterator[str]:
         process.terminate()
         process.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_who_writes_in_postgresql_is_named_until_he_ends(postgresql: PostgresqlServer) -> None:
+    url = postgresql.url()
+    with psycopg.connect(url, autocommit=True) as admin, watching(url) as found:
+        admin.execute("create table shelf (id integer primary key, n integer)")
+        admin.execute("insert into shelf values (1, 1)")
+        assert found.writers() == frozenset()
+        with psycopg.connect(url) as reads, psycopg.connect(url) as writes, psycopg.connect(url) as locks:
+            reads.execute("select * from shelf")
+            writes.execute("insert into shelf values (2, 2)")
+            locks.execute("select * from shelf where id = 1 for update")
+            both = found.writers()
+            assert len(both) == 2, "who only reads keeps nobody waiting"
+            writes.commit()
+            left = found.writers()
+            assert len(left) == 1 and left < both
+            writes.execute("insert into shelf values (3, 3)")
+            assert found.writers() & both == left, "what begins later has another name"
+
+
+def test_who_may_see_nothing_else_sees_who_writes_in_postgresql(postgresql: PostgresqlServer) -> None:
+    url = postgresql.url()
+    parsed = sa.make_url(url)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("create table shelf (id integer primary key)")
+        admin.execute(f'create role "only {parsed.database}" login')
+    humble = parsed.set(username=f"only {parsed.database}").render_as_string(hide_password=False)
+    with psycopg.connect(url) as other, watching(humble) as found:
+        other.execute("insert into shelf values (1)")
+        assert len(found.writers()) == 1
+
+
+def test_who_writes_elsewhere_on_the_server_keeps_nobody_waiting(postgresql: PostgresqlServer) -> None:
+    with psycopg.connect(postgresql.url()) as other, watching(postgresql.url()) as found:
+        other.execute("create table shelf (id integer)")
+        assert found.writers() == frozenset()
+
+
+def test_who_writes_in_mariadb_is_named_until_he_ends(mariadb: MariadbServer) -> None:
+    url = mariadb.url()
+    parsed = sa.make_url(url)
+    user = str(parsed.username or "root")
+    with _connected(url, user) as writes, _connected(url, user) as reads, watching(url) as found:
+        for one in (writes, reads):
+            one.select_db(str(parsed.database))
+        writes.cursor().execute("create table shelf (id integer primary key) engine=innodb")
+        assert found.writers() == frozenset()
+        reads.cursor().execute("start transaction read only")
+        reads.cursor().execute("select * from shelf")
+        writes.cursor().execute("insert into shelf values (1)")
+        _innodb_looks_anew()
+        assert len(found.writers()) == 1, "who only reads keeps nobody waiting"
+        writes.commit()
+        _innodb_looks_anew()
+        assert found.writers() == frozenset()
+
+
+def _innodb_looks_anew() -> None:
+    """It shows the list that it showed a tenth of a second ago."""
+    threading.Event().wait(0.15)
+
+
+def test_nobody_can_tell_who_writes_in_sqlite(tmp_path: Path) -> None:
+    with watching(f"sqlite:///{tmp_path}/shelf.db") as found:
+        assert found.writers() == frozenset()

@@ -308,3 +308,58 @@ def test_locked_rows_are_those_that_were_asked_for(opened: Opened) -> None:
 
     with opened.target().writing() as writer:
         assert writer.lock("things", pl.DataFrame({"id": ["2", "3"]})).rows() == [(2, "b")]
+
+
+def test_whoever_was_erased_is_known_by_a_tombstone_and_named_nowhere(opened: Opened) -> None:
+    target = opened.target()
+    target.prepare()
+    with target.writing() as writer:
+        assert not writer.has_tombstones()
+        writer.take(MOVE, users("a", "A"))
+        writer.own("t", pl.DataFrame({"key": ["1", "2"], "user_key": ["a", "A"]}))
+
+    with target.writing() as writer:
+        writer.bury(["print-a"])
+        writer.bury(["print-a", "print-b"])
+        writer.forget(["a"])
+
+    with target.reading() as reader:
+        assert reader.has_tombstones()
+        assert reader.erased(["print-a", "print-b", "print-c"]) == {"print-a", "print-b"}
+        assert reader.ledger(["a", "A"])["user_key"].to_list() == ["A"]
+        assert reader.owners("t", ["1", "2"])["user_key"].to_list() == ["A"]
+
+
+def test_a_copy_takes_what_the_table_takes_and_the_table_stays_as_it_is(opened: Opened) -> None:
+    opened.place.run("create table parents (id integer primary key, name text not null)")
+    opened.place.run(
+        "create table things (id integer primary key, parent integer references parents (id), price numeric(14, 4),"
+        " at timestamp, ok boolean not null, d text default 'new')"
+    )
+    opened.place.run("insert into parents values (1, 'there')")
+    rows = pl.DataFrame(
+        {
+            "id": [1, 2],
+            "parent": [1, 99],  # what it points at is not copied
+            "price": pl.Series([Decimal("1234567890.1234"), None], dtype=pl.Decimal(38, 18)),
+            "at": [dt.datetime(2011, 12, 10, 8, 0, 0, 120), None],  # noqa: DTZ001
+            "ok": [True, False],
+        }
+    )
+    opened.target().prepare()
+
+    for _ in range(2):  # nothing of the first is left for the second
+        with opened.target().scratch(["things"]) as writer:
+            assert writer.rows("things", rows.select("id")).height == 0
+            writer.write("things", rows, ["id"])
+            writer.own("things", pl.DataFrame({"key": ["1"], "user_key": ["a"]}))
+            found = writer.rows("things", rows.select("id")).sort("id")
+            with pytest.raises(DatabaseRefused):
+                writer.write("things", rows.with_columns(ok=pl.lit(None, pl.Boolean)), ["id"])
+
+    assert found["price"].to_list() == [Decimal("1234567890.1234"), None]
+    assert (found["parent"].to_list(), found["d"].to_list()) == ([1, 99], ["new", "new"])
+    with opened.target().reading() as reader:
+        assert reader.rows("things", rows.select("id")).height == 0
+        assert reader.rows("parents", pl.DataFrame({"id": [1]})).height == 1
+        assert reader.owners("things", ["1"]).height == 0

@@ -10,7 +10,7 @@ import pytest
 
 import migrator.flows.demo
 from migrator.edges.databases import connect
-from migrator.flows import linting
+from migrator.flows.drafting import linting
 from migrator.mapping import document
 from migrator.mapping.facts import Listed, Seen
 from migrator.mapping.problems import Problem

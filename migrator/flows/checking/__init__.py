@@ -1,0 +1,1 @@
+"""What was meant against what is there."""

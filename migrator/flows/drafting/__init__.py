@@ -1,0 +1,1 @@
+"""What engineers do with mappings before anything moves: look, draft, lint, preview, compare, explain."""

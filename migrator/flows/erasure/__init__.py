@@ -1,0 +1,1 @@
+"""Users forgotten for good."""

@@ -1,0 +1,1 @@
+"""What people see and decide: the whole on one screen, one user, review cases."""

@@ -1,0 +1,1 @@
+"""Where users are served: cut over, moved on demand, thawed, settled."""

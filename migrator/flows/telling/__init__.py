@@ -1,0 +1,1 @@
+"""Users told in time: templates, notices, delivery."""

@@ -1,0 +1,1 @@
+"""Users put back, exactly."""
