@@ -61,6 +61,7 @@ capture = "{capture}"
 overlap = "30s"
 """
 WRITERS, PLANTED, ROUNDS = 3, 1000, 20
+COMES = ("changed", "queue", "busy", "taken_back", "sent_again")  # what `sync` says while there is something to do
 GATES = 14  # about so many waves, each of which is watched for its share of the time
 
 
@@ -173,7 +174,7 @@ class Siege:
             said = self._command("sync", "--remove-vanished", "--yes", "--json", fine=(0, 4))
             if self.findings or said is None:
                 break
-            if not (said["changed"] or said["queue"] or said["busy"] or said["new"]["users"] or said["taken_back"]):
+            if not (said["new"]["users"] or any(said[what] for what in COMES)):
                 return
         self._found("lost", f"it does not come to rest: {self._said('run')}")
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from migrator import crashpoints
 from migrator.flows.checking import verify
 from migrator.flows.helping import review
 from migrator.flows.syncing import sync
+from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Case as Status
 from migrator.store import cases, measures, plans
 from tests.flows.bakery import Bakery
@@ -16,6 +18,14 @@ from tests.flows.plug import Plug, Power, plugged
 
 
 def _held_by_a_row_of_another(folder: Path) -> Bakery:
+    """Customer 9 was to be moved with what customer 6 was moved with."""
+    bakery = _with_a_row_of_another(folder)
+    bakery.run()
+    assert bakery.users()["9"] == "held"
+    return bakery
+
+
+def _with_a_row_of_another(folder: Path) -> Bakery:
     """Customer 9 is not moved yet, and has by now what customer 6 was moved with."""
     bakery = Bakery(folder, customers=12)
     with bakery.legacy() as db:
@@ -25,8 +35,6 @@ def _held_by_a_row_of_another(folder: Path) -> Bakery:
         db.execute("update customer set email = 'c9@bakery.example' where id = 9")
         db.execute("update purchase set customer_id = 9 where id = 60")
     _decide_all(bakery)
-    bakery.run()
-    assert bakery.users()["9"] == "held"
     return bakery
 
 
@@ -87,6 +95,55 @@ def test_a_sync_that_takes_nothing_away_sends_nobody_again(tmp_path: Path) -> No
     done = sync.passes(bakery.parts, sync.scope(bakery.parts, user="2"))
 
     assert (done.brought, done.sent_again, bakery.users()["9"]) == (1, 0, "held")
+
+
+def test_a_row_that_goes_while_its_next_user_is_being_held_is_found_afterwards(tmp_path: Path) -> None:
+    bakery = _with_a_row_of_another(tmp_path / "b")
+    found = list[sync.Synced]()
+
+    def the_other_is_brought_over(point: str) -> None:
+        if point == "batch-mapped" and not found:
+            found.append(sync.passes(bakery.parts, sync.scope(bakery.parts)))
+
+    crashpoints.watch(the_other_is_brought_over)
+    try:
+        bakery.run()
+    finally:
+        crashpoints.watch(None)
+    assert (found[0].brought, found[0].sent_again, bakery.users()["9"]) == (1, 0, "held")
+
+    done = sync.passes(bakery.parts, sync.scope(bakery.parts))
+
+    assert done.sent_again == 1
+    bakery.run()
+    _all_is_well(bakery)
+
+
+def test_a_row_whose_user_went_back_is_free(tmp_path: Path) -> None:
+    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, user="6"))
+
+    done = sync.passes(bakery.parts, sync.scope(bakery.parts))
+
+    assert done.sent_again == 1
+    bakery.run()
+    assert (bakery.users()["9"], _open(bakery)) == ("moved", [])
+
+
+def test_an_address_that_its_user_gave_up_is_free_for_the_next_one(tmp_path: Path) -> None:
+    bakery = _with_a_row_of_another(tmp_path / "b")
+    with bakery.legacy() as db:
+        db.execute("update purchase set customer_id = 6 where id = 60")
+        db.execute("update customer set email = 'six@bakery.example' where id = 6")
+        db.execute("update customer set email = 'c6@bakery.example' where id = 9")
+    bakery.run()
+    assert [case.field for case in _open(bakery)] == ["email"]
+
+    done = sync.passes(bakery.parts, sync.scope(bakery.parts))
+
+    assert (done.brought, done.sent_again) == (1, 1)
+    bakery.run()
+    _all_is_well(bakery)
 
 
 @pytest.mark.parametrize("effects_done", [4, 5, 6])

@@ -20,7 +20,8 @@ from migrator.flows.helping import review
 from migrator.flows.parts import Capture
 from migrator.flows.syncing import capture, generations, sync
 from migrator.flows.undoing import rollbacks
-from migrator.store import cases, changes, effects, measures, plans, tables, users
+from migrator.rollout.states import Wave
+from migrator.store import cases, changes, effects, measures, plans, tables, users, waves
 from tests.edges.databases.places import PostgresqlPlace, SqlitePlace
 from tests.flows.bakery import Bakery
 from tests.flows.library import Library
@@ -427,6 +428,22 @@ def test_who_is_gone_from_legacy_is_told_and_taken_back_only_when_asked(bakery: 
     assert (done.taken_back, done.queue, bakery.users()["9"]) == (1, 0, "excluded")
     assert not any("c9@" in str(row) for row in bakery.rows()["accounts"])
     assert _checked(bakery) == (0, 0)
+
+
+def test_who_is_gone_from_a_wave_that_moves_is_taken_back_the_next_time(bakery: Bakery) -> None:
+    _edit(bakery, "delete from purchase where customer_id = 9", "delete from customer where id = 9")
+    scope = sync.scope(bakery.parts)
+    done = sync.passes(bakery.parts, scope)
+    with bakery.parts.control.write() as db:
+        waves.move(db, bakery.wave(), Wave.RUNNING)
+
+    sync.remove_vanished(bakery.parts, scope, done)
+
+    assert (done.taken_back, done.queue, bakery.users()["9"]) == (0, 1, "moved")
+    assert "wave whole is running" in done.not_brought[0]["reason"]
+    bakery.run()
+    sync.remove_vanished(bakery.parts, scope, done)
+    assert (done.taken_back, done.queue, bakery.users()["9"]) == (1, 0, "excluded")
 
 
 def test_taking_back_who_is_gone_goes_on_where_it_was_cut_off(bakery: Bakery) -> None:

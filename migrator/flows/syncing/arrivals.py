@@ -17,7 +17,6 @@ from migrator.flows.moving import reckoning, recording
 from migrator.flows.moving.batches import Work
 from migrator.flows.moving.kept import KeptBatch, opened
 from migrator.flows.parts import Parts
-from migrator.flows.syncing import handing
 from migrator.store import batches, cases, changes, cleanings, effects, journal, plans, users, waves
 
 log = logging.getLogger("migrator.sync")
@@ -30,9 +29,7 @@ def record(parts: Parts, work: Work, kept: KeptBatch, taken: set[str], gone: fro
     plan_id, batch = work.plan.id, work.batch
     with parts.control.read() as db:
         begun = changes.begun(db, batch.id)
-        wanted = handing.waiting(db, plan_id)
     left = _left(parts, plan_id, begun, taken)
-    freed = handing.freed(wanted, [was for was, _ in left.values()], kept, taken)
     rows = sum(frame.height for frame in kept.rows.values())
     with parts.control.write() as db:
         now = parts.now()
@@ -45,7 +42,6 @@ def record(parts: Parts, work: Work, kept: KeptBatch, taken: set[str], gone: fro
         changes.end(db, batch.id)
         cases.lapse(db, plan_id, taken)
         cases.open_all(db, recording.cases_of(parts, plan_id, kept), now)
-        handing.decide(parts, db, freed)
         _keep_books(parts, db, batch.id, kept, taken, left)
         ref = Ref(str(plan_id), batch.id, kept.fence, kept.set_hash)
         effects.keep_snapshot(db, batch.id, kept.fence, parts.snapshots.name(ref), kept.set_hash, len(taken), now)
@@ -119,17 +115,16 @@ def _taken_up(parts: Parts, plan_id: int, batch_id: int) -> Work | None:
 
 def _left(
     parts: Parts, plan_id: int, begun: Sequence[changes.Begun], taken: Collection[str]
-) -> dict[int, tuple[KeptBatch, reckoning.Share]]:
+) -> dict[int, reckoning.Share]:
     """The batches that the users leave, with what they have to do with the books of each."""
     by_batch: dict[tuple[int, int], list[str]] = {}
     for one in begun:
         if one.user_key in taken:
             by_batch.setdefault((one.was_batch_id, one.was_fence), []).append(one.user_key)
-    found = {}
-    for (batch_id, fence), keys in by_batch.items():
-        was = opened(parts, plan_id, batch_id, fence)
-        found[batch_id] = (was, reckoning.share(was, keys))
-    return found
+    return {
+        batch_id: reckoning.share(opened(parts, plan_id, batch_id, fence), keys)
+        for (batch_id, fence), keys in by_batch.items()
+    }
 
 
 def _keep_books(
@@ -138,14 +133,14 @@ def _keep_books(
     batch_id: int,
     kept: KeptBatch,
     taken: Collection[str],
-    left: Mapping[int, tuple[KeptBatch, reckoning.Share]],
+    left: Mapping[int, reckoning.Share],
 ) -> None:
     mine = reckoning.share(kept, taken)
     effects.keep_books(db, batch_id, mine.books)
     about_them = replace(kept, findings=kept.findings.filter(pl.col("user").is_in(list(taken))))
     effects.keep_warnings(db, batch_id, recording.warnings_of(parts, about_them))
     cleanings.keep(db, batch_id, mine.cleaned)
-    for was, (_, share) in left.items():
+    for was, share in left.items():
         reckoning.change_hands(db, was, share, batch_id, last=not users.of_batch(db, was))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migrator.errors import NotFound
+from migrator.errors import NotFound, Refused
 from migrator.flows import portions
 from migrator.flows.checking import verify
 from migrator.flows.moving.kept import ref_of
@@ -180,24 +180,39 @@ def reconcile(parts: Parts, scope_: Scope) -> int:
 
 
 def remove_vanished(parts: Parts, scope_: Scope, result: Synced, *, workers: int | None = None) -> None:
-    """Put back whoever is in the target and no longer in legacy, and leave him out from now on."""
+    """
+    Put back whoever is in the target and no longer in legacy, and leave him out from now on.
+
+    Where a wave moves users just now, its own stay in the queue, with the reason: the next time takes them.
+    """
     with parts.control.read() as db:
         vanished = _in(db, scope_, changes.to_be_taken_back(db, scope_.plan.id))
+        waves_ = {one.user_key: one.wave_id for one in users.some(db, scope_.plan.id, vanished)}
     if not vanished:
         return
-    done = rollbacks.roll_back(parts, rollbacks.scope(parts, some=vanished), workers=workers)
+    restored, why = 0, dict[str, str]()
+    for wave_id in sorted(set(waves_.values()), key=str):
+        theirs = [key for key in vanished if waves_.get(key) == wave_id]
+        try:
+            done = rollbacks.roll_back(parts, rollbacks.scope(parts, some=theirs), workers=workers)
+        except Refused as busy:
+            why |= dict.fromkeys(theirs, f"{arrivals.GONE}; {busy}")
+        else:
+            restored += done.restored
+            why |= done.refused
     with parts.control.write() as db:
         now = parts.now()
         back = (User.ROLLED_BACK,)
         users.move(db, scope_.plan.id, vanished, back, User.EXCLUDED, now, reason=newcomers.GONE, group_key=None)
         changes.forget_who_went(db, scope_.plan.id)
-        journal.add(
-            db, now, parts.actor, "remove vanished", "plan", scope_.plan.id, users=vanished, restored=done.restored
-        )
-    result.taken_back += done.restored
+        went = [key for key in vanished if key not in why]
+        if went:
+            journal.add(db, now, parts.actor, "remove vanished", "plan", scope_.plan.id, users=went, restored=restored)
+    result.taken_back += restored
+    result.sent_again += handing.send_again(parts)
     _tell(parts, scope_, result)
     for one in result.not_brought:
-        one["reason"] = done.refused.get(one["user"], one["reason"])
+        one["reason"] = why.get(one["user"], one["reason"])
 
 
 def _take_in(parts: Parts, scope_: Scope, result: Synced) -> None:
