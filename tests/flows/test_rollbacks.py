@@ -10,8 +10,11 @@ from migrator.errors import Refused
 from migrator.flows.steering import waves
 from migrator.flows.undoing import rollbacks, rolled_back
 from migrator.rollout.states import Wave
+from tests.edges.databases.places import PostgresqlPlace
 from tests.flows.bakery import Bakery
+from tests.flows.library import Library
 from tests.flows.plug import Plug, Power, plugged
+from tests.postgresql_server import PostgresqlServer
 
 
 def _back(bakery: Bakery, **scope: str) -> rolled_back.RolledBack:
@@ -139,3 +142,17 @@ def test_a_wave_that_only_begins_to_move_keeps_a_rollback_of_all_waiting(started
 
     waves.pause(bakery.parts, "whole")
     assert _back(bakery).restored == 8
+
+
+def test_a_table_whose_rules_rewrite_a_delete_goes_back_too(postgresql: PostgresqlServer, tmp_path: Path) -> None:
+    place = PostgresqlPlace(postgresql.url())
+    library = Library(tmp_path / "l", place)
+    library.place.run("create table gone (id bigint)")
+    library.place.run("create rule noting as on delete to loans do also insert into gone values (old.id)")
+    library.move()
+
+    done = library.back()
+
+    assert (done.restored, done.refused, library.rows()) == (3, {}, {"members": [], "loans": []})
+    assert place.ask("select count(*) from gone") == [(6,)]
+    library.close()

@@ -19,6 +19,7 @@ from migrator.edges.databases import (
     postgresql_adding,
     postgresql_lines,
     postgresql_printing,
+    postgresql_removing,
     postgresql_sequences,
 )
 from migrator.edges.databases.base import Claim
@@ -28,12 +29,13 @@ from migrator.edges.databases.postgresql_adding import Manner
 from migrator.edges.databases.postgresql_failures import meaning
 from migrator.edges.databases.postgresql_lines import Said
 from migrator.edges.databases.postgresql_reader import PostgresqlReader, Shape, Shapes
+from migrator.edges.databases.postgresql_removing import Pointer
 from migrator.edges.databases.postgresql_statements import CopyIn, LockTable, Named, OverridingSelect, Stage, setting
 from migrator.edges.databases.quoting import as_value
 from migrator.edges.databases.reader import in_order
 from migrator.edges.databases.statements import Statement, known_table, relation
 from migrator.edges.databases.writer import Numbers, claimed
-from migrator.errors import MigratorError
+from migrator.errors import DatabaseRefused, MigratorError
 from migrator.mapping.schema import ForeignKey, Schema, Table
 
 _RANGES_BY_PLACE = 140000  # from this version on the server reads a table from one block on
@@ -136,10 +138,16 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         self._said[table] = None
 
     def _manner(self, target: sa.TableClause) -> Manner:
+        locking, may_spare = self._locking(target), self._spares_lookups()
+        return postgresql_adding.manner(self._driver, locking, self._literal(target), may_spare=may_spare)
+
+    def _locking(self, target: sa.TableClause) -> str:
+        return self._shaped(("lock", target.name), lambda: self._alone(LockTable(target))).sql
+
+    def _spares_lookups(self) -> bool:
         if self._may_spare is None:
             self._may_spare = postgresql_adding.may_spare_lookups(self._connection, self._server_version)
-        lock = self._shaped(("lock", target.name), lambda: self._alone(LockTable(target)))
-        return postgresql_adding.manner(self._driver, lock.sql, self._literal(target), may_spare=self._may_spare)
+        return self._may_spare
 
     def _stands(self, table: Table, rows: pl.DataFrame, reference: ForeignKey) -> bool:
         """Whether what *rows* point at is there, and stays there until we end; half a reference is none."""
@@ -210,7 +218,35 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         if wanted.is_empty():
             return self._rows(table, wanted)
         with translated(partial(self._meaning, table=table)):
-            return self._looked_up(known, wanted, "take out", lambda: self._taking_out(known, wanted))
+            pointers = self._pointers(known)
+            if not pointers:
+                return self._taken_out(known, wanted)
+            with self._lookups_spared():
+                taken = self._taken_out(known, wanted)
+            for pointer in pointers:
+                self._nothing_points(known, taken, pointer)
+            return taken
+
+    def _taken_out(self, table: Table, keys: pl.DataFrame) -> pl.DataFrame:
+        return self._looked_up(table, keys, "take out", lambda: self._taking_out(table, keys))
+
+    def _pointers(self, table: Table) -> Sequence[Pointer]:
+        """Who may point at rows of the table, to be looked for by us; nobody, too, where the server does it."""
+        target = relation(table, self._namespace)
+        if not self._spares_lookups():
+            return ()
+        found = postgresql_removing.pointers(self._driver, self._locking(target), self._literal(target)) or ()
+        known = all(
+            one.table in self.schema.tables and {*one.columns} <= {*self.schema.tables[one.table].columns}
+            for one in found
+        )
+        return found if known else ()
+
+    def _nothing_points(self, table: Table, gone: pl.DataFrame, pointer: Pointer) -> None:
+        pairs = zip(pointer.columns, pointer.references, strict=True)
+        asked = gone.select(pl.col(ours).alias(theirs) for theirs, ours in pairs)
+        if self._rows(pointer.table, in_order(asked)).height:
+            raise DatabaseRefused("foreign key", "23503", pointer.constraint, table.name)
 
     def _taking_out(self, table: Table, keys: pl.DataFrame) -> Statement:
         main = relation(table, self._namespace)
