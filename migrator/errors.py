@@ -62,6 +62,10 @@ class Refused(MigratorError):
     """The act is understood and not done: the sentence says why and what to do."""
 
 
+class Busy(Refused):
+    """Somebody else has these users for some seconds; the same thing is done after that."""
+
+
 class NotPermitted(Refused):
     """Whoever asks may not do this, or nobody may now: the sentence says who may, or when."""
 

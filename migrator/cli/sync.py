@@ -10,6 +10,8 @@ from migrator.cli import show
 from migrator.cli.options import DryRun, Json, Processes, Yes, confirm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrator.flows.syncing.sync import Scope, Synced
     from migrator.runtime import Runtime
 
@@ -57,7 +59,7 @@ def sync(
             confirm("Take users who are gone from legacy out of the target?", yes=yes)
         options: dict[str, Any] = {"most": passes, "scan": scan or None, "workers": workers}
         if follow and not dry_run:
-            _follow(rt, scope, options, every, json=json)
+            _follow(rt, lambda: flow.scope(rt.parts, wave=wave, user=user), options, every, json=json)
             return
         done = _once(rt, scope, {**options, "dry_run": dry_run})
         if remove_vanished and not dry_run:
@@ -88,8 +90,8 @@ def _once(rt: Runtime, scope: Scope, options: dict[str, Any]) -> Synced:
         return flow.passes(rt.parts, scope, progress=progress, **options)
 
 
-def _follow(rt: Runtime, scope: Scope, options: dict[str, Any], every: int, *, json: bool) -> None:
-    """Pass after pass; one line for each that found something, one JSON document where that is wanted."""
+def _follow(rt: Runtime, scope: Callable[[], Scope], options: dict[str, Any], every: int, *, json: bool) -> None:
+    """Pass after pass, each of the plan there is by then; one line for each that found something, or a JSON document."""
     import json as printing
     import time
 
@@ -98,7 +100,7 @@ def _follow(rt: Runtime, scope: Scope, options: dict[str, Any], every: int, *, j
     try:
         while True:
             try:
-                done = _once(rt, scope, options)
+                done = _once(rt, scope(), options)
             except (Unreachable, Transient) as passing:
                 show.say(f"{passing}; looking again in {every} s")
             else:

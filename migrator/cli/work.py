@@ -98,7 +98,7 @@ def status(json: Json = False) -> None:
 
 def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> Now:
     """Let waves run one after the other; the situation in which it ended."""
-    from migrator.errors import NeedsApproval, Transient, Unreachable
+    from migrator.errors import NeedsApproval, Overtaken, Refused, Transient, Unreachable
     from migrator.flows.steering import campaign
     from migrator.flows.steering import waves as wave_flows
 
@@ -118,10 +118,17 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
                     wave_flows.start(rt.parts, now.wave.name)
                 except NeedsApproval as missing:  # --yes answers for one person, not for two
                     return replace(now, situation=campaign.Situation.HELD, trouble=f"{missing}: migrator run")
+                except (Refused, Overtaken):  # somebody has sent users of another wave again while we looked, or asked
+                    if _same_wave(campaign.look(rt.parts), now):
+                        raise
             elif now.situation is not campaign.Situation.WORKING:
                 return now
             _patient(working, pause, told, quiet=quiet)
             pause = PAUSE if working.dispatcher.rang else min(1.5 * pause, LONGEST_PAUSE)
+
+
+def _same_wave(one: Now, other: Now) -> bool:
+    return (one.situation, one.wave and one.wave.id) == (other.situation, other.wave and other.wave.id)
 
 
 def _patient(working: Supervisor, pause: float, told: set[str], *, quiet: bool) -> None:

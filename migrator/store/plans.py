@@ -74,6 +74,12 @@ def get(db: sa.Connection, plan_id: int) -> Plan:
     return Plan(**row)
 
 
+def hold(db: sa.Connection, plan_id: int) -> Plan:
+    """The plan as it is; whoever wants to change who is in it waits until this transaction ends."""
+    row = db.execute(sa.select(plans).where(plans.c.id == plan_id).with_for_update()).mappings().one()
+    return Plan(**row)
+
+
 def move(db: sa.Connection, plan_id: int, old: str, new: str, **values: Any) -> None:
     """Change the status if it still is *old*."""
     done = db.execute(sa.update(plans).where(plans.c.id == plan_id, plans.c.status == old).values(status=new, **values))

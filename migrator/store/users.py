@@ -141,8 +141,14 @@ def of_plan(db: sa.Connection, plan_id: int, statuses: Iterable[Status]) -> list
     return [_user(row) for row in db.execute(query.order_by(users.c.user_key)).mappings()]
 
 
-def placed(db: sa.Connection, plan_id: int, statuses: Iterable[Status], wave_id: int | None = None) -> list[Placed]:
-    """Where the users in *statuses* are who have a snapshot, of a plan or of one of its waves, in key order."""
+def placed(
+    db: sa.Connection,
+    plan_id: int,
+    statuses: Iterable[Status],
+    wave_id: int | None = None,
+    keys: Sequence[str] | None = None,
+) -> list[Placed]:
+    """Where the users in *statuses* are who have a snapshot, of a plan, of one of its waves or of *keys*, in key order."""
     query = sa.select(*(users.c[name] for name in Placed._fields)).where(
         users.c.plan_id == plan_id,
         users.c.status.in_([status.value for status in statuses]),
@@ -151,6 +157,8 @@ def placed(db: sa.Connection, plan_id: int, statuses: Iterable[Status], wave_id:
     )
     if wave_id is not None:
         query = query.where(users.c.wave_id == wave_id)
+    if keys is not None:
+        query = query.where(among(db, users.c.user_key, keys))
     return sorted(map(Placed._make, db.execute(query)))
 
 

@@ -71,9 +71,10 @@ def get(db: sa.Connection, wave_id: int, *, stays: bool = False) -> Wave:
     return _wave(row)
 
 
-def hold(db: sa.Connection, wave_id: int) -> None:
-    """Whoever wants the wave to stay as it is (`stays`) waits until this transaction ends, and looks then."""
-    db.execute(sa.select(waves.c.id).where(waves.c.id == wave_id).with_for_update())
+def hold(db: sa.Connection, wave_id: int) -> Wave:
+    """The wave as it is, and whoever wants it to stay so (`stays`) waits until this transaction ends, and looks then."""
+    row = db.execute(sa.select(waves).where(waves.c.id == wave_id).with_for_update()).mappings().one()
+    return _wave(row)
 
 
 def of_batch(db: sa.Connection, batch_id: int) -> Wave | None:

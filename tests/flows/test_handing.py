@@ -17,7 +17,7 @@ from tests.flows.bakery import Bakery
 from tests.flows.plug import Plug, Power, plugged
 
 
-def _held_by_a_row_of_another(folder: Path) -> Bakery:
+def held_by_a_row_of_another(folder: Path) -> Bakery:
     """Customer 9 was to be moved with what customer 6 was moved with."""
     bakery = _with_a_row_of_another(folder)
     bakery.run()
@@ -34,11 +34,11 @@ def _with_a_row_of_another(folder: Path) -> Bakery:
     with bakery.legacy() as db:
         db.execute("update customer set email = 'c9@bakery.example' where id = 9")
         db.execute("update purchase set customer_id = 9 where id = 60")
-    _decide_all(bakery)
+    decide_all(bakery)
     return bakery
 
 
-def _decide_all(bakery: Bakery) -> None:
+def decide_all(bakery: Bakery) -> None:
     for cause in review.listed(bakery.parts)["causes"]:
         review.resolve(bakery.parts, cause["cause"], "fixed-in-source", None)
     review.replay(bakery.parts)
@@ -60,7 +60,7 @@ def _all_is_well(bakery: Bakery) -> None:
 
 
 def test_the_case_says_what_helps_and_the_next_sync_does_it(tmp_path: Path) -> None:
-    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    bakery = held_by_a_row_of_another(tmp_path / "b")
     (case,) = _open(bakery)
     assert (case.rule, case.source_key) == ("on_conflict", "60")
     assert "`migrator sync` brings him over without it, and sends this one again" in (case.note or "")
@@ -74,10 +74,10 @@ def test_the_case_says_what_helps_and_the_next_sync_does_it(tmp_path: Path) -> N
 
 
 def test_who_is_held_by_something_else_beside_it_waits_for_that(tmp_path: Path) -> None:
-    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    bakery = held_by_a_row_of_another(tmp_path / "b")
     with bakery.target() as db:
         db.execute("insert into accounts values ('other', 'c9@bakery.example', 'Other', 'active')")
-    _decide_all(bakery)
+    decide_all(bakery)
     bakery.run()
     assert len(_open(bakery)) == 2
 
@@ -88,7 +88,7 @@ def test_who_is_held_by_something_else_beside_it_waits_for_that(tmp_path: Path) 
 
 
 def test_a_sync_that_takes_nothing_away_sends_nobody_again(tmp_path: Path) -> None:
-    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    bakery = held_by_a_row_of_another(tmp_path / "b")
     with bakery.legacy() as db:
         db.execute("update customer set name = 'Another' where id = 2")
 
@@ -120,7 +120,7 @@ def test_a_row_that_goes_while_its_next_user_is_being_held_is_found_afterwards(t
 
 
 def test_a_row_whose_user_went_back_is_free(tmp_path: Path) -> None:
-    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    bakery = held_by_a_row_of_another(tmp_path / "b")
     rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, user="6"))
 
     done = sync.passes(bakery.parts, sync.scope(bakery.parts))
@@ -148,7 +148,7 @@ def test_an_address_that_its_user_gave_up_is_free_for_the_next_one(tmp_path: Pat
 
 @pytest.mark.parametrize("effects_done", [4, 5, 6])
 def test_whoever_takes_up_a_lost_sync_sends_him_again(tmp_path: Path, effects_done: int) -> None:
-    bakery = _held_by_a_row_of_another(tmp_path / "b")
+    bakery = held_by_a_row_of_another(tmp_path / "b")
     plug = Plug()
     plug.limit = effects_done
     with pytest.raises(Power):

@@ -80,9 +80,10 @@ def take_back(parts: Parts, name: str, *, dry_run: bool = False) -> TakenBack:
     with parts.control.read() as db:
         plan = plans.require(db)
         mapping, rule = _named(parts, plan, name)
-        if (mapping, rule.name) in cleanings.taken_back(db, plan.id):
-            raise Refused(f"{name} was taken back already")
+        before = (mapping, rule.name) in cleanings.taken_back(db, plan.id)
     concerned = _concerned(parts, plan, mapping, rule)
+    if before and not concerned:
+        raise Refused(f"{name} was taken back already")
     with parts.control.read() as db:
         found = users.some(db, plan.id, concerned)
         names = {wave.id: wave.name for wave in wave_store.of_plan(db, plan.id)}
@@ -91,7 +92,8 @@ def take_back(parts: Parts, name: str, *, dry_run: bool = False) -> TakenBack:
     if dry_run:
         return done
     with parts.control.write() as db:
-        cleanings.take_back(db, plan.id, mapping, rule.name, parts.actor, parts.now())
+        if not before:  # else it was cut off before those whom it concerns were put back
+            cleanings.take_back(db, plan.id, mapping, rule.name, parts.actor, parts.now())
         journal.add(db, parts.now(), parts.actor, "take back", "clean", name, users=concerned)
     if concerned:
         rollbacks.roll_back(parts, rollbacks.scope(parts, some=concerned))

@@ -120,7 +120,8 @@ def replay(parts: Parts, *, dry_run: bool = False, by: str | None = None) -> dic
             if one.wave_id is not None:
                 by_wave.setdefault(one.wave_id, []).append(key)
         found = [waves.get(db, wave_id) for wave_id in sorted(by_wave)]
-        going = [wave for wave in found if wave_flows.takes_users(wave)]
+        # a wave that a person, a gate or the breaker holds is not sent on its way by what comes about by itself
+        going = [one for one in found if wave_flows.takes_users(one) and not (by and one.status is states.Wave.HELD)]
         left = {key for wave in found if wave not in going for key in by_wave[wave.id]}
         outcome = {
             "users": len(held) - len(left),

@@ -26,7 +26,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.crashpoints import crash_point
-from migrator.errors import MigratorError, NotFound, OverBudget, Refused, Transient
+from migrator.errors import MigratorError, NotFound, OverBudget, Refused
 from migrator.flows.checking import verify
 from migrator.flows.homes import legacy_lock, thawing
 from migrator.flows.parts import Parts
@@ -196,9 +196,9 @@ class _Cutting:
             part = waiting.popleft()
             try:
                 others |= self._chunk(part)
-            except _SomebodyWrites as they:
-                self.result.stopped = str(they)
-                self.result.left |= {one.user_key: str(they) for each in (part, *waiting) for one in each}
+            except _NobodyElse as why:
+                self.result.stopped = str(why)
+                self.result.left |= {one.user_key: str(why) for each in (part, *waiting) for one in each}
                 return set()
             except OverBudget as late:
                 smaller = _chunks(part, max(1, len(part) // 2))
@@ -275,7 +275,7 @@ class _Cutting:
         marked = self._writers()
         while any(marked.values()):
             if self._clock() >= chunk.until:
-                raise _SomebodyWrites(_named(marked, self.parts.cutting.budget))
+                raise _NobodyElse(_named(marked, self.parts.cutting.budget))
             time.sleep(LOOK_EVERY)
             now = self._writers()
             marked = {name: then & now[name] for name, then in marked.items()}
@@ -318,7 +318,9 @@ class _Cutting:
             homes.change(db, self.plan.id, held, homes.TARGET, now, f"cutover {self.cutover.id} by {self.parts.actor}")
             live = users.move(db, self.plan.id, held, (User.MOVED,), User.LIVE, now, home=homes.TARGET)
             if live < len(held):
-                raise Transient(f"{len(held) - live} users were put back or erased while they were cut over")
+                raise OverBudget(
+                    f"put back or erased, or beside one who was, while it was cut over ({len(held) - live})"
+                )
             notices.queue(db, self.parts, self.plan.id, self.wave, "done", users.some(db, self.plan.id, held), now)
             seconds = (clock(db) - chunk.frozen_at).total_seconds()
             cutovers.count(db, self.cutover.id, live=live, seconds=seconds if held else 0.0)
@@ -336,7 +338,9 @@ class _Cutting:
 
     def _settled_in_legacy(self, db: sa.Connection, chunk: _Chunk, troubled: dict[str, str]) -> list[str]:
         """Whom nothing is to be brought over for: a sync beside us has seen no more of them, and has none on the way."""
-        waves.hold(db, self.wave.id)  # none begins before we are done, and then finds them live
+        wave = waves.hold(db, self.wave.id)  # none begins before we are done, and then finds them live
+        if _stopped(wave):
+            raise _NobodyElse(held_sentence(wave))
         going = [key for key in chunk.keys if key not in troubled]
         changed = {one.user_key for one in changes.queued(db, self.plan.id, going)} | changes.busy(
             db, self.plan.id, going
@@ -410,8 +414,8 @@ class _Cutting:
             return clock(db)
 
 
-class _SomebodyWrites(OverBudget):
-    """A transaction in legacy does not end."""
+class _NobodyElse(OverBudget):
+    """What stands in the way stands in everybody's: a transaction in legacy that does not end, a gate that said STOP."""
 
 
 def trouble(parts: Parts, plan: plans.Plan, keys: Sequence[str]) -> dict[str, str]:

@@ -129,12 +129,12 @@ def cut_over_asked(parts: Parts, owner: str) -> None:
             return
         plan = plans.require(db)
         keys = [one.user_key for one in _wanting(parts, db, requests.open_(db, plan.id))]
-    try:
-        found = cutover.cut_over_users(parts, keys) if keys else None
-    except Refused as refused:
-        found, left = None, dict.fromkeys(keys, str(refused))
-    else:
-        left = found.left if found else {}
+    left: dict[str, str] = {}
+    for key in keys:  # one who cannot go keeps nobody else waiting
+        try:
+            left |= cutover.cut_over_users(parts, [key]).left
+        except Refused as refused:
+            left[key] = str(refused)
     with parts.control.write() as db:
         for key in keys:
             if key in left:

@@ -445,8 +445,12 @@ def _store(
 
 def _supersede(db: sa.Connection, plan: plans.Plan) -> None:
     """A plan gives way to the next one: none of its waves may move anybody, or stand in the way of others."""
+    held = [waves.hold(db, wave.id) for wave in waves.of_plan(db, plan.id)]  # nobody is claimed in them any more
+    counted = [measures.user_counts(db, plan.id, kind) for kind in (users.USER, users.ROWS)]
+    if any(found[status] for found in counted for status in MOVED):
+        raise Overtaken(f"users of plan {plan.id} were moved meanwhile; look at `migrator status`")
     plans.move(db, plan.id, plan.status, "superseded")
-    for wave in waves.of_plan(db, plan.id):
+    for wave in held:
         if wave.status in AT_WORK:
             raise Overtaken(f"wave {wave.name} of plan {plan.id} was started meanwhile; look at `migrator status`")
         if "cancel" in states.events("wave", wave.status):

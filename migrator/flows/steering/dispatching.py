@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from migrator.crashpoints import crash_point
 from migrator.edges import holders
 from migrator.edges.queue import BATCH, CHECK, CUT_OVER, DELIVER, MOVE_NOW, PURGE
-from migrator.errors import MigratorError, Transient, Unreachable
+from migrator.errors import Busy, MigratorError, Transient, Unreachable
 from migrator.flows import wave_view
 from migrator.flows.homes import on_demand, thawing
 from migrator.flows.parts import Parts
@@ -274,6 +274,8 @@ class Dispatcher:
                 rollbacks.roll_back(self.parts, rollbacks.scope(self.parts, wave=wave.name))
             except (Unreachable, Transient):
                 raise  # an outage: at the next tick
+            except Busy as busy:
+                log.info("wave %s: %s", wave.name, busy)  # at the next tick
             except MigratorError as failed:
                 self._leave_to_people(wave, str(failed))
 

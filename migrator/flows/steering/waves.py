@@ -70,10 +70,11 @@ def hold(parts: Parts, name: str, reason: str) -> waves.Wave:
 
 def resume(parts: Parts, name: str) -> waves.Wave:
     """Go on after a pause, or let the gate look again after a hold. Refused after STOP."""
-    with parts.control.read() as db:
-        _refuse_after_stop(find(db, name))
-        _refuse_unsigned(db, find(db, name))
-    return _order(parts, name, "resume", verdict=None, findings=None)
+    with parts.control.write() as db:
+        wave = waves.hold(db, find(db, name).id)
+        _refuse_after_stop(wave)
+        _refuse_unsigned(db, wave)
+        return _ordered(parts, db, wave, "resume", verdict=None, findings=None)
 
 
 def cancel(parts: Parts, name: str) -> waves.Wave:
@@ -116,6 +117,7 @@ def retry(parts: Parts, name: str) -> int:
 
 def replan(parts: Parts, db: sa.Connection, wave: waves.Wave, keys: Sequence[str]) -> None:
     """Give users who were planned again a batch, and bring their wave to where it hands batches out."""
+    wave = waves.hold(db, wave.id)  # its last batch may have ended meanwhile
     if wave.status in (Wave.APPROVED, Wave.DRAFT, Wave.ROLLED_BACK):
         return  # batches are cut at the start
     if not takes_users(wave):
@@ -221,6 +223,7 @@ def tick(parts: Parts, db: sa.Connection, wave: waves.Wave, seen: dict[int, dict
         seen: how many batches of each wave had ended when the breaker last looked; it looks when that has changed.
     """
     now = parts.now()
+    wave = waves.hold(db, wave.id)  # whoever sends users again does so before this look at its batches, or after it
     if wave.status in (Wave.PAUSING, Wave.CANCELLING):
         _drained(parts, db, wave, now)
     elif wave.status is Wave.RUNNING:
@@ -277,17 +280,23 @@ def undoes_itself(db: sa.Connection, wave: waves.Wave) -> bool:
     if plans.get(db, wave.plan_id).settings.get("on_stop") != "rollback_wave":
         return False
     numbers = measures.wave_numbers(db, wave.id)
-    return bool(numbers.moved or numbers.rolling_back)
+    return wave.status is Wave.ROLLING_BACK or bool(numbers.moved)
 
 
 def _order(parts: Parts, name: str, event: str, *, reason: str | None = None, **values: Any) -> waves.Wave:
     with parts.control.write() as db:
-        wave, now = find(db, name), parts.now()
-        waves.move(db, wave, states.step("wave", wave.status, event, wave.name), **values)
-        detail = {"reason": reason} if reason else {}
-        journal.add(db, now, parts.actor, event, "wave", wave.name, **detail)
-        _drained(parts, db, waves.get(db, wave.id), now)
-        return waves.get(db, wave.id)
+        return _ordered(parts, db, find(db, name), event, reason=reason, **values)
+
+
+def _ordered(
+    parts: Parts, db: sa.Connection, wave: waves.Wave, event: str, *, reason: str | None = None, **values: Any
+) -> waves.Wave:
+    now = parts.now()
+    waves.move(db, wave, states.step("wave", wave.status, event, wave.name), **values)
+    detail = {"reason": reason} if reason else {}
+    journal.add(db, now, parts.actor, event, "wave", wave.name, **detail)
+    _drained(parts, db, waves.get(db, wave.id), now)
+    return waves.get(db, wave.id)
 
 
 def _drained(parts: Parts, db: sa.Connection, wave: waves.Wave, now: datetime) -> None:

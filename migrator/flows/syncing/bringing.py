@@ -282,10 +282,8 @@ def _past(parts: Parts, work: Work, set_: MappingSet, taken: Sequence[changes.Mo
 
 def _require_whole_groups(gone: frozenset[str], groups: Mapping[str, str]) -> None:
     """Of those who merged all are brought over, or nobody: what one of them brought along is in the rows of all."""
-    left = closed(gone, groups) - gone
-    if left:
-        why = "one of those who merged with this user is no longer in legacy"
-        raise StaysBehind(dict.fromkeys(sorted(gone), arrivals.GONE) | dict.fromkeys(sorted(left), why), "vanished")
+    if closed(gone, groups) - gone:
+        raise StaysBehind(dict.fromkeys(sorted(gone), arrivals.GONE), "vanished")
 
 
 def _groups(parts: Parts, work: Work) -> dict[str, str]:
@@ -294,11 +292,15 @@ def _groups(parts: Parts, work: Work) -> dict[str, str]:
 
 
 def _closed(why: Mapping[str, str], groups: Mapping[str, str], outcome: str) -> dict[str, tuple[str, str]]:
-    """The same for whoever merged with one of them."""
+    """The same for whoever merged with one of them; but who merged with one who is gone is in legacy himself."""
     told = {user: (outcome, said) for user, said in why.items()}
-    for user in sorted(closed(why, groups) - set(why)):
-        told[user] = (outcome, "merged with a user who cannot be brought over; they go together or not at all")
-    return told
+    theirs = (outcome, "merged with a user who cannot be brought over; they go together or not at all")
+    if outcome == "vanished":
+        theirs = (
+            "held",
+            "one of those who merged with this user is no longer in legacy; `migrator sync --remove-vanished`",
+        )
+    return told | dict.fromkeys(sorted(closed(why, groups) - set(why)), theirs)
 
 
 def _left_out(held: Sequence[str], gone: frozenset[str]) -> dict[str, tuple[str, str]]:

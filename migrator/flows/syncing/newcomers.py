@@ -71,12 +71,11 @@ def take_in(parts: Parts, plan: plans.Plan, *, dry_run: bool = False) -> Arrived
     held = _held(parts, plan, set_, found, movers["key"].to_list())
     result.held = len(held)
     with parts.control.write() as db:
-        now = parts.now()
+        now, plan = parts.now(), plans.hold(db, plan.id)  # as it is by now: to plan takes a while, to follow takes days
+        if plan.status == "superseded" or users.known(db, plan.id, found.new["key"].to_list()):
+            return Arrived()  # somebody else has taken them in meanwhile
         placed = _placed(db, plan, assigned)
         people = roster.of_people(parts, now, found.new, assigned, placed, held=held, leaders={}, stays={})
-        known = users.known(db, plan.id, found.new["key"].to_list())
-        if known:
-            raise Refused("somebody else takes newcomers in just now; run it again")
         users.add(db, plan.id, people)
         tiers.add(db, assigned.rename({"key": "user_key"}))
         _keep_records(db, plan.id, found)
@@ -147,8 +146,9 @@ def _wave_for(db: sa.Connection, plan: plans.Plan, tier: str) -> int:
         and wave.stage not in (Stage.NOBODY.value, Stage.PILOT.value)
         and wave.tier in (None, tier)
     ]
-    if mine:
-        return mine[-1].id
+    for wave in reversed(mine):  # who starts it meanwhile waits, and cuts the newcomers, too
+        if waves.hold(db, wave.id).status in (Wave.DRAFT, Wave.APPROVED):
+            return wave.id
     start = LATE if whole else f"{tier}-{LATE}"
     taken = sum(wave.name == start or wave.name.startswith(f"{start}-") for wave in known)
     return waves.add(

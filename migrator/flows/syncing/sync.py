@@ -19,6 +19,7 @@ from migrator.flows import portions
 from migrator.flows.checking import verify
 from migrator.flows.moving.kept import ref_of
 from migrator.flows.parts import Parts
+from migrator.flows.steering import waves as wave_flows
 from migrator.flows.syncing import arrivals, bringing, capture, handing, newcomers
 from migrator.flows.syncing.bringing import Brought, Job
 from migrator.flows.syncing.newcomers import Arrived
@@ -111,6 +112,8 @@ def passes(
     result = Synced(dry_run=dry_run, found_by=dict(parts.capture.how))
     for number in range(1 if dry_run else most):
         found = one_pass(parts, scope_, result, scan=scan if number == 0 else None, workers=workers, progress=progress)
+        if not dry_run:
+            result.sent_again += handing.send_again(parts)
         if not found:
             break
     return result
@@ -148,7 +151,6 @@ def one_pass(
     before = result.brought
     _bring_queue(parts, scope_, result, workers=workers, progress=progress)
     result.changed += len(looked.changed)
-    result.sent_again += handing.send_again(parts)
     return result.brought > before
 
 
@@ -183,16 +185,19 @@ def remove_vanished(parts: Parts, scope_: Scope, result: Synced, *, workers: int
     """
     Put back whoever is in the target and no longer in legacy, and leave him out from now on.
 
-    Where a wave moves users just now, its own stay in the queue, with the reason: the next time takes them.
+    Who merged with one of them goes back, too, and is sent on his way again. Where a wave moves users just now, its own
+    stay in the queue, with the reason: the next time takes them.
     """
+    plan_id = scope_.plan.id
     with parts.control.read() as db:
-        vanished = _in(db, scope_, changes.to_be_taken_back(db, scope_.plan.id))
-        waves_ = {one.user_key: one.wave_id for one in users.some(db, scope_.plan.id, vanished)}
+        vanished = _in(db, scope_, changes.to_be_taken_back(db, plan_id))
+        together = users.with_groups(db, plan_id, vanished)
     if not vanished:
         return
     restored, why = 0, dict[str, str]()
-    for wave_id in sorted(set(waves_.values()), key=str):
-        theirs = [key for key in vanished if waves_.get(key) == wave_id]
+    wave_of = {one.user_key: one.wave_id for one in together}
+    for wave_id in sorted({wave_of[key] or 0 for key in vanished}):
+        theirs = [key for key in vanished if (wave_of[key] or 0) == wave_id]
         try:
             done = rollbacks.roll_back(parts, rollbacks.scope(parts, some=theirs), workers=workers)
         except Refused as busy:
@@ -201,18 +206,39 @@ def remove_vanished(parts: Parts, scope_: Scope, result: Synced, *, workers: int
             restored += done.restored
             why |= done.refused
     with parts.control.write() as db:
-        now = parts.now()
-        back = (User.ROLLED_BACK,)
-        users.move(db, scope_.plan.id, vanished, back, User.EXCLUDED, now, reason=newcomers.GONE, group_key=None)
-        changes.forget_who_went(db, scope_.plan.id)
-        went = [key for key in vanished if key not in why]
+        now, back = parts.now(), (User.ROLLED_BACK,)
+        went = [one.user_key for one in users.some(db, plan_id, vanished) if one.status in back]
+        users.move(db, plan_id, went, back, User.EXCLUDED, now, reason=newcomers.GONE, group_key=None)
+        changes.forget_who_went(db, plan_id)
+        result.sent_again += _send_again(parts, db, plan_id, [key for key in wave_of if key not in vanished])
         if went:
-            journal.add(db, now, parts.actor, "remove vanished", "plan", scope_.plan.id, users=went, restored=restored)
-    result.taken_back += restored
+            journal.add(db, now, parts.actor, "remove vanished", "plan", plan_id, users=went, restored=restored)
+    result.taken_back += len(went)
     result.sent_again += handing.send_again(parts)
     _tell(parts, scope_, result)
     for one in result.not_brought:
         one["reason"] = why.get(one["user"], one["reason"])
+
+
+def _send_again(parts: Parts, db: sa.Connection, plan_id: int, keys: Sequence[str]) -> int:
+    """Who went back along with others, and is in legacy, moves again without them."""
+    by_wave: dict[int, list[users.User]] = {}
+    for one in users.some(db, plan_id, keys):
+        if one.status is User.ROLLED_BACK and one.wave_id is not None:
+            by_wave.setdefault(one.wave_id, []).append(one)
+    sent = 0
+    for wave_id, found in sorted(by_wave.items()):
+        wave = waves.hold(db, wave_id)
+        if not wave_flows.takes_users(wave):
+            continue
+        for group in {one.group_key for one in found}:
+            left = sorted(one.user_key for one in found if one.group_key == group)
+            users.assign(db, plan_id, left, group_key=left[0] if len(left) > 1 else None)
+        theirs = sorted(one.user_key for one in found)
+        users.move(db, plan_id, theirs, (User.ROLLED_BACK,), User.PLANNED, parts.now(), reason=None, home="legacy")
+        wave_flows.replan(parts, db, wave, theirs)
+        sent += len(theirs)
+    return sent
 
 
 def _take_in(parts: Parts, scope_: Scope, result: Synced) -> None:

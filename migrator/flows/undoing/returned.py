@@ -18,12 +18,16 @@ def record(
     parts: Parts,
     plan: plans.Plan,
     batch_id: int,
-    kept: KeptBatch,
+    kept: KeptBatch | None,
     found: Sequence[users.Placed],
     done: Sequence[str],
     refused: Mapping[str, str],
 ) -> None:
-    """Who is *done* is served by legacy from now on; who was refused is what he was, and the reason is kept."""
+    """
+    Who is *done* is served by legacy from now on; who was refused is what he was, and the reason is kept.
+
+    Args: kept: What the books of the batch are reckoned from; None where it cannot be read.
+    """
     with parts.control.write() as db:
         now = parts.now()
         carries.thaw(db, plan.id, [*done, *refused])
@@ -39,7 +43,8 @@ def record(
                 back, home = (User.LIVE, "target") if one.home == "target" else (User.MOVED, "legacy")
                 why = refused[one.user_key]
                 users.move(db, plan.id, [one.user_key], (User.ROLLING_BACK,), back, now, home=home, reason=why)
-        parting.went_back(db, plan.id, batch_id, kept, done)
+        if kept is not None:
+            parting.went_back(db, plan.id, batch_id, kept, done)
         journal.add(
             db, now, parts.actor, "restore", "batch", batch_id, users=done, restored=len(done), refused=len(refused)
         )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from migrator.crashpoints import crash_point
-from migrator.errors import DatabaseRefused, InDoubt, Mismatch, NotFound, Refused, Transient
+from migrator.errors import Busy, DatabaseRefused, InDoubt, Mismatch, NotFound, Refused, Transient
 from migrator.flows import portions
 from migrator.flows.homes import thawing
 from migrator.flows.moving import batches as batch_flows
@@ -34,7 +34,7 @@ from migrator.mapping import conflicts
 from migrator.rollout import states
 from migrator.rollout.rights import Act
 from migrator.rollout.states import User, Wave
-from migrator.store import batches, cutovers, homes, journal, plans, users, waves
+from migrator.store import batches, changes, cutovers, homes, journal, plans, users, waves
 
 NO_WAY_BACK = (
     "nobody here can be rolled back: who is settled has passed the point of no return. "
@@ -103,10 +103,7 @@ def scope(parts: Parts, *, user: str | None = None, some: Sequence[str] = (), wa
             going, asked = users.placed(db, plan.id, CAN_GO_BACK, within), users.count(db, plan.id, within)
             settled = any(users.any_of(db, one.id, User.SETTLED) for one in whole)
         going = _with_homes(db, plan.id, going)
-    held: dict[portions.Snapshot, list[users.Placed]] = {}
-    for one in going:
-        held.setdefault((one.batch_id, one.fence), []).append(one)
-    return Scope(plan, held, whole, asked - len(going), along, settled)
+    return Scope(plan, _by_snapshot(going), whole, asked - len(going), along, settled)
 
 
 def _with_homes(db: sa.Connection, plan_id: int, going: Sequence[users.Placed]) -> list[users.Placed]:
@@ -160,7 +157,7 @@ def roll_back(
         raise Refused(NO_WAY_BACK if scope_.settled else "nobody here is in the target: nothing to roll back")
     if not dry_run:
         with approvals.asking(parts):
-            _begin(parts, scope_, policy)
+            scope_ = _begin(parts, scope_, policy)
     beside = _processes(parts, scope_, workers, dry_run=dry_run)
     cut = portions.cut(sorted(scope_.snapshots.items(), reverse=True), beside)
     jobs = [Part(scope_.plan, snapshots, dry_run, beside > 1 and not dry_run, policy) for snapshots in cut]
@@ -211,13 +208,13 @@ def _begun(scope_: Scope) -> bool:
     return any(wave.status is Wave.ROLLING_BACK for wave in scope_.waves)
 
 
-def _begin(parts: Parts, scope_: Scope, policy: str = BLOCK) -> None:
+def _begin(parts: Parts, scope_: Scope, policy: str = BLOCK) -> Scope:
     """Nothing may move while users go back; whole waves say so."""
     with parts.control.write() as db:
         touched = {one.wave_id for found in scope_.snapshots.values() for one in found}
         concerned = touched | {wave.id for wave in scope_.waves}  # one that moves its first users now, too
         for wave_id in sorted(one for one in concerned if one is not None):
-            wave = waves.get(db, wave_id, stays=True)
+            wave = waves.hold(db, wave_id)  # no sync begins, and no cutover flips, before these are on their way back
             running = batches.leased(db, wave_id)
             if running or wave.status in (Wave.RUNNING, Wave.PAUSING, Wave.CANCELLING):
                 raise Refused(
@@ -232,7 +229,9 @@ def _begin(parts: Parts, scope_: Scope, policy: str = BLOCK) -> None:
         keys = [one.user_key for found in scope_.snapshots.values() for one in found]
         thawing.reap(parts, db)
         if cutovers.frozen_until(db, scope_.plan.id, keys) is not None:
-            raise Refused("some of these users are being cut over; that ends within seconds: try again then")
+            raise Busy("some of these users are being cut over; that ends within seconds: try again then")
+        scope_ = _placed_now(db, scope_, keys)
+        keys = [one.user_key for found in scope_.snapshots.values() for one in found]
         fresh = users.move(db, scope_.plan.id, keys, (User.MOVED, User.LIVE), User.ROLLING_BACK, parts.now())
         ref = scope_.waves[0].name if len(scope_.waves) == 1 else f"plan {scope_.plan.id}"
         allowed = _allowed(parts, db, scope_, keys, None if fresh else ref) if policy == FORCE else {}
@@ -240,6 +239,22 @@ def _begin(parts: Parts, scope_: Scope, policy: str = BLOCK) -> None:
         journal.add(db, parts.now(), parts.actor, "roll back", "wave", ref, users=keys, **told)
         crash_point("rollback-begin-written")
     crash_point("rollback-begun")
+    return scope_
+
+
+def _placed_now(db: sa.Connection, scope_: Scope, keys: Sequence[str]) -> Scope:
+    """The same users by where they are now: a sync or a cutover may have come before us since they were looked at."""
+    if changes.busy(db, scope_.plan.id, keys):
+        raise Busy("some of these users are being brought over; that ends within seconds: try again then")
+    going = _with_homes(db, scope_.plan.id, users.placed(db, scope_.plan.id, CAN_GO_BACK, keys=keys))
+    return replace(scope_, snapshots=_by_snapshot(going), not_in_target=scope_.not_in_target + len(keys) - len(going))
+
+
+def _by_snapshot(going: Sequence[users.Placed]) -> dict[portions.Snapshot, list[users.Placed]]:
+    held: dict[portions.Snapshot, list[users.Placed]] = {}
+    for one in going:
+        held.setdefault((one.batch_id, one.fence), []).append(one)
+    return held
 
 
 def _begun_with(db: sa.Connection, ref: str) -> int | None:

@@ -11,6 +11,7 @@ import logging
 
 import polars as pl
 
+from migrator.errors import MigratorError, Transient, Unreachable
 from migrator.flows.homes import thawing
 from migrator.flows.moving.kept import opened
 from migrator.flows.parts import Parts
@@ -51,5 +52,13 @@ def _finish(parts: Parts, plan: plans.Plan, keys: list[str]) -> None:
         served = placed._replace(home=homes.TARGET)
         by_snapshot.setdefault((placed.batch_id, placed.fence), []).append(served)
     for (batch_id, fence), found in sorted(by_snapshot.items()):
-        kept = opened(parts, plan.id, batch_id, fence)
+        try:
+            kept = opened(parts, plan.id, batch_id, fence)
+        except (Unreachable, Transient):
+            raise
+        except MigratorError as damaged:  # the books are for people; they must keep nobody frozen
+            log.warning(
+                "the books of batch %s go on counting %s users who went back: %s", batch_id, len(found), damaged
+            )
+            kept = None
         record(parts, plan, batch_id, kept, found, [one.user_key for one in found], {})
