@@ -102,8 +102,8 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
     from migrator.flows.steering import campaign
     from migrator.flows.steering import waves as wave_flows
 
-    told: set[str] = set()
-    pause = PAUSE
+    told, pause = set[str](), PAUSE
+    refused: int | None = None  # the wave that would not start the last time
     with _watching(quiet=quiet) as told_of:
         while True:
             try:
@@ -118,17 +118,14 @@ def _carry_out(rt: Runtime, working: Supervisor, *, yes: bool, quiet: bool) -> N
                     wave_flows.start(rt.parts, now.wave.name)
                 except NeedsApproval as missing:  # --yes answers for one person, not for two
                     return replace(now, situation=campaign.Situation.HELD, trouble=f"{missing}: migrator run")
-                except (Refused, Overtaken):  # somebody has sent users of another wave again while we looked, or asked
-                    if _same_wave(campaign.look(rt.parts), now):
+                except (Refused, Overtaken):  # somebody may have sent users of another wave again while we asked
+                    if refused == now.wave.id:
                         raise
+                    refused = now.wave.id
             elif now.situation is not campaign.Situation.WORKING:
                 return now
             _patient(working, pause, told, quiet=quiet)
             pause = PAUSE if working.dispatcher.rang else min(1.5 * pause, LONGEST_PAUSE)
-
-
-def _same_wave(one: Now, other: Now) -> bool:
-    return (one.situation, one.wave and one.wave.id) == (other.situation, other.wave and other.wave.id)
 
 
 def _patient(working: Supervisor, pause: float, told: set[str], *, quiet: bool) -> None:
