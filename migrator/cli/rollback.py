@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migrator.cli import show
+from migrator.cli.mapping_explain import Reveal
 from migrator.cli.options import DryRun, Json, Processes, Yes, confirm
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def all_(
 @app.command()
 def kept(
     user: Annotated[str, typer.Argument(help="The user's key.", metavar="USER")],
+    reveal: Reveal = False,
     json: Json = False,
 ) -> None:
     """
@@ -101,7 +103,7 @@ def kept(
     from migrator.flows.undoing import carried_files
 
     with runtime.connect() as rt:
-        found = carried_files.of_user(rt.parts, user)
+        found = carried_files.of_user(rt.parts, user, reveal=reveal)
 
     def text() -> None:
         if not found:

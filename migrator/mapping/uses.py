@@ -28,8 +28,9 @@ def columns(mapping: Mapping, legacy: Schema) -> list[str]:
 
     Names that only exist once rows are shaped (pivoted names, parts of an unnest) are among them.
     """
-    source = mapping.source
-    found = {*source.key, *source.user, *mapping.target.id.columns, *predicate(source.where)}
+    source, id_ = mapping.source, mapping.target.id
+    found = {*source.key, *source.user, *predicate(source.where)}
+    found |= set(id_.columns) if id_.how != "fields" else set()  # those are of the target
     found |= {column for join in source.joins.values() for _, column in join.match}
     for spot in walk.spots(mapping):
         found |= {_qualified(name, spot.collect, source, legacy) for name in _of(spot.rule.source)}

@@ -18,10 +18,10 @@ from migrator.errors import InDoubt, NeedsApproval, Refused, Transient
 from migrator.flows.parts import Parts
 from migrator.flows.people import approvals
 from migrator.flows.steering import waves
-from migrator.flows.undoing import rollbacks, rolled_back, unfreezing
+from migrator.flows.undoing import carried_files, rollbacks, rolled_back, unfreezing
 from migrator.rollout.rights import Role
 from migrator.store import carries, tables
-from tests.flows.bakery import Bakery
+from tests.flows.bakery import Bakery, parts_of
 from tests.flows.plug import Plug, Power, plugged, transactions
 from tests.flows.silos import Silos
 from tests.flows.test_approvals import make_operators
@@ -221,6 +221,63 @@ def test_without_an_account_that_may_write_nothing_is_carried_and_that_is_said(m
 
     assert done.restored == 11
     assert "[legacy] write_url is not set" in done.refused["7"]
+
+
+def test_a_dry_run_refuses_whom_the_real_one_would_refuse(moved: Bakery, tmp_path: Path) -> None:
+    bakery = moved.copy(tmp_path / "b")
+    changed(bakery, "update accounts set name = 'New Name' where email = 'c7@bakery.example'")
+
+    looked = rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts), policy="carry_back", dry_run=True)
+
+    assert (looked.restored, looked.carried) == (11, {})
+    assert "[legacy] write_url is not set" in looked.refused["7"]
+
+
+def test_what_merge_gives_up_is_kept_of_those_of_whom_nothing_is_carried_too(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=3)
+    bakery.move()
+    changed(bakery, "update accounts set status = 'closed' where email = 'c2@bakery.example'")
+
+    done = back(bakery, "merge")
+
+    assert (done.refused, done.carried, done.given_up) == ({}, {}, {"accounts.status": 1})
+    (kept,) = carried_files.of_user(bakery.parts, "2")
+    assert [row["status"] for row in kept["rows"]["now/accounts"]] == ["closed"]
+
+
+BASKETS = """
+mapping: baskets
+source: {table: basket, key: [customer_id, sku], user: customer_id}
+target: {table: baskets, id: {fields: [account_id, sku]}}
+fields:
+  account_id: {lookup: accounts, by: customer_id, required: true}
+  sku: {from: sku, required: true}
+  word: {from: password}
+"""
+
+
+def test_a_row_that_was_made_where_the_fields_are_the_id_is_made_in_legacy(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=3)
+    (bakery.folder / "mappings" / "baskets.yaml").write_text(BASKETS, encoding="utf-8")
+    with bakery.legacy() as db:
+        db.execute("create table basket (customer_id integer, sku text, password text, primary key (customer_id, sku))")
+        db.execute("insert into basket values (2, 'rye', 'x1')")
+    with bakery.target() as db:
+        db.execute(
+            "create table baskets (account_id text references accounts (id), sku text, word text, primary key (account_id, sku))"
+        )
+    bakery.parts = parts_of(bakery.folder)
+    bakery.move()
+    account = "(select id from accounts where email = 'c2@bakery.example')"
+    changed(bakery, f"insert into baskets values ({account}, 'oat', 'y2')")
+
+    done = back(bakery)
+
+    assert (done.refused, done.carried["basket"]["inserted"]) == ({}, 1)
+    with bakery.legacy() as db:
+        assert sorted(db.execute("select * from basket")) == [(2, "oat", "y2"), (2, "rye", "x1")]
+    kept = [row for one in carried_files.of_user(bakery.parts, "2", reveal=True) for row in one["rows"]["now/baskets"]]
+    assert {row["word"] for row in kept} == {"(secret)"}
 
 
 def test_cut_off_anywhere_the_same_command_ends_it_and_nothing_is_carried_twice(moved: Bakery, tmp_path: Path) -> None:

@@ -43,6 +43,18 @@ def test_whoever_is_erased_is_in_no_file_and_not_in_our_table_in_legacy(moved: B
     parts.writable["legacy"].close()
 
 
+def test_sensitive_values_are_shown_to_who_asks_for_them(moved: Bakery, tmp_path: Path) -> None:
+    bakery = carried(moved, tmp_path / "b")
+    emails = lambda *, reveal: {
+        row["email"]
+        for one in carried_files.of_user(bakery.parts, "7", reveal=reveal)
+        for row in one["rows"]["now/accounts"]
+    }
+
+    assert emails(reveal=True) == {"c7@bakery.example"}
+    assert emails(reveal=False).isdisjoint({"c7@bakery.example"})
+
+
 def test_with_a_new_key_they_open_as_before(moved: Bakery, tmp_path: Path) -> None:
     bakery = carried(moved, tmp_path / "b")
     new = ProjectKey.create(tmp_path / "new.key")

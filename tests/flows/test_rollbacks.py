@@ -144,6 +144,23 @@ def test_a_wave_that_only_begins_to_move_keeps_a_rollback_of_all_waiting(started
     assert _back(bakery).restored == 8
 
 
+def test_a_snapshot_that_does_not_open_keeps_only_its_own_users(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=12)
+    bakery.move(batch_users=4)
+    torn, *others = sorted((bakery.folder / "snapshots").rglob("*.snapshot"))
+    assert others
+    torn.write_bytes(b"torn")
+    looked = rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts), dry_run=True)
+
+    done = _back(bakery)
+
+    assert (done.restored, set(done.refused)) == (looked.restored, set(looked.refused))
+    assert 0 < len(done.refused) == 12 - done.restored
+    assert {key for key, status in bakery.users().items() if status == "live"} == set(done.refused)
+    assert bakery.wave().status is Wave.ROLLED_BACK
+    bakery.close()
+
+
 def test_a_table_whose_rules_rewrite_a_delete_goes_back_too(postgresql: PostgresqlServer, tmp_path: Path) -> None:
     place = PostgresqlPlace(postgresql.url())
     library = Library(tmp_path / "l", place)

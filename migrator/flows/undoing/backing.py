@@ -66,7 +66,7 @@ class Backing:
 
     def look(self, seen: Since, generations: Mapping[str, int], told: Told) -> None:
         """Say what would be carried; whom it refuses."""
-        self._each(seen, generations, told, lambda name, base, now: self._would(base, now, told))
+        self._each(seen, generations, told, lambda name, base, now: self._would(name, base, now, told))
 
     def carry(
         self,
@@ -113,9 +113,11 @@ class Backing:
         stay = pl.col("__user").is_in(list(out))
         return {name: frame.filter(~stay) for name, frame in rows.items()}
 
-    def _would(self, base: Rows, now: Rows, told: Told) -> None:
+    def _would(self, name: str, base: Rows, now: Rows, told: Told) -> None:
         carried, _ = self._reversed(base, now)
         told.refused |= carried.refused
+        if self._refuses(name, Load.of(carried, self.set_, "" if name == ALONE else name), told):
+            carried = replace(carried, updates={}, inserts={}, deletes={})
         _count(carried, told)
 
     def _carried(
@@ -153,19 +155,25 @@ class Backing:
         carried, sources = self._reversed(step.base, step.now)
         told.refused |= carried.refused
         load = Load.of(carried, self.set_, "" if step.database == ALONE else step.database)
-        if not load.users:
-            return carried
-        why = self._why_not(step.database)
+        if self._refuses(step.database, load, told):
+            carried, load = replace(carried, updates={}, inserts={}, deletes={}), Load()
+        losing = set(carried.given_up["user"]) - told.refused.keys()
+        if load.users | losing:
+            going = self._of_others(step.now, now_users(step.now) - load.users - losing)
+            self.files.keep(step.number, self.policy, seen.only(load.users | losing), now=going)
+        if load.users:
+            legacy_writing.carry_back(
+                self._writable[step.database], load, step.number, generations,
+                lambda: self._look_again(load.users, sources, still_frozen),
+            )  # fmt: skip
+        return carried
+
+    def _refuses(self, database: str, load: Load, told: Told) -> bool:
+        """Whether nothing can be written there of what is to be written; then its users stay."""
+        why = self._why_not(database) if load.users else None
         if why is not None:
             told.refused |= dict.fromkeys(sorted(load.users), why)
-            return replace(carried, updates={}, inserts={}, deletes={})
-        going = self._of_others(step.now, now_users(step.now) - load.users)
-        self.files.keep(step.number, self.policy, seen.only(load.users), now=going)
-        legacy_writing.carry_back(
-            self._writable[step.database], load, step.number, generations,
-            lambda: self._look_again(load.users, sources, still_frozen),
-        )  # fmt: skip
-        return carried
+        return why is not None
 
     def _look_again(
         self, users: Collection[str], sources: dict[str, SourceRows], still_frozen: Callable[[], None]

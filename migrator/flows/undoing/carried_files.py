@@ -11,8 +11,11 @@ import polars as pl
 
 from migrator.crashpoints import crash_point
 from migrator.edges.snapshots import Ref
+from migrator.flows.drafting.changes import covered
 from migrator.flows.parts import Parts
 from migrator.flows.undoing.since import Since
+from migrator.mapping import secrecy
+from migrator.mapping.model import MappingSet
 from migrator.store import carries, journal, plans
 
 
@@ -61,8 +64,12 @@ class Files:
         return {name.removeprefix("now/"): rows for name, rows in kept.frames.items() if name.startswith("now/")}
 
 
-def of_user(parts: Parts, user: str) -> list[dict[str, Any]]:
-    """What was kept of one user each time that his changes were carried back or given up, newest first; as text."""
+def of_user(parts: Parts, user: str, *, reveal: bool = False) -> list[dict[str, Any]]:
+    """
+    What was kept of one user each time that his changes were carried back or given up, newest first; as text.
+
+    Args: reveal: sensitive values, too; secrets are shown to nobody.
+    """
     with parts.control.read() as db:
         plan = plans.require(db)
         there = carries.kept(db, plan.id)
@@ -71,14 +78,37 @@ def of_user(parts: Parts, user: str) -> list[dict[str, Any]]:
         ref = Ref(str(one.plan_id), one.batch_id, one.id, one.set_hash)
         frames = parts.snapshots.carried.load(ref).frames
         mine = {name: rows.filter(pl.col("__user") == user).drop("__user") for name, rows in frames.items()}
-        rows = {name: [_shown(row) for row in rows.iter_rows(named=True)] for name, rows in mine.items() if rows.height}
+        set_ = parts.stored_set(one.set_hash)
+        rows = {
+            name: [_shown(row, *_covered(set_, name), reveal=reveal) for row in rows.iter_rows(named=True)]
+            for name, rows in mine.items()
+            if rows.height
+        }
         if rows:
             found.append({"carry": one.id, "at": one.begun_at, "policy": one.policy, "actor": one.actor, "rows": rows})
     return found
 
 
-def _shown(row: dict[str, Any]) -> dict[str, str | None]:
-    return {name: None if value is None else str(value) for name, value in row.items() if name != "__key"}
+def _covered(set_: MappingSet, name: str) -> tuple[set[str], set[str]]:
+    """The secret and the sensitive columns of what is kept of a mapping, or of a whole table."""
+    what, _, whose = name.partition("/")
+    about = [
+        secrecy.fields(one)
+        for one in set_.mappings.values()
+        if whose == (one.target.table if what == "whole" else one.name)
+    ]
+    secret, sensitive = zip(*about, strict=True) if about else ((), ())
+    return set().union(*secret), set().union(*sensitive)
+
+
+def _shown(row: dict[str, Any], secret: set[str], sensitive: set[str], *, reveal: bool) -> dict[str, str | None]:
+    return {
+        name: covered(
+            None if value is None else str(value), secret=name in secret, sensitive=name in sensitive, reveal=reveal
+        )
+        for name, value in row.items()
+        if name != "__key"
+    }
 
 
 def due(parts: Parts, before: datetime) -> list[carries.Carry]:

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migrator.crashpoints import crash_point
-from migrator.errors import Busy, DatabaseRefused, InDoubt, Mismatch, NotFound, Refused, Transient
+from migrator.errors import Busy, DatabaseRefused, InDoubt, Mismatch, NotFound, Refused, SnapshotDamaged, Transient
 from migrator.flows import portions
 from migrator.flows.homes import thawing
 from migrator.flows.moving import batches as batch_flows
@@ -288,9 +288,16 @@ def _one(
     parts: Parts, job: Part, snapshot: portions.Snapshot, found: Sequence[users.Placed], result: RolledBack
 ) -> None:
     """All users of one snapshot; where the database refuses them together, user by user."""
-    kept = opened(parts, job.plan.id, *snapshot)
-    set_ = parts.stored_set(kept.set_hash)
     keys = [one.user_key for one in found]
+    try:
+        kept = opened(parts, job.plan.id, *snapshot)
+    except (NotFound, SnapshotDamaged) as damaged:  # it keeps its own users where they are, and nobody else
+        why = dict.fromkeys(keys, str(damaged))
+        if not job.dry_run:
+            record(parts, job.plan, snapshot[0], None, found, [], why)
+        result.refused |= why
+        return
+    set_ = parts.stored_set(kept.set_hash)
     if job.dry_run:
         with parts.target.reading() as reader:
             able, refused = judge(parts.target_schema.tables, reader, reader.rows, set_, kept, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from migrator.mapping import walk
+from migrator.mapping import secrecy, walk
 from migrator.mapping.lint.ground import Ground
 from migrator.mapping.model import From, Mapping
 from migrator.mapping.schema import Kind
@@ -17,8 +17,14 @@ def check(ground: Ground) -> None:
     """Check the rules of all mappings."""
     for mapping in ground.set.mappings.values():
         sensitive = {spot.path for spot in walk.spots(mapping) if spot.rule.sensitive}
+        secret, _ = secrecy.fields(mapping)  # shown to nobody anyway
         for spot in walk.spots(mapping):
-            if _is_personal(spot) and not _is_flag(ground, mapping, spot) and not is_covered(spot.path, sensitive):
+            if (
+                spot.path not in secret
+                and _is_personal(spot)
+                and not _is_flag(ground, mapping, spot)
+                and not is_covered(spot.path, sensitive)
+            ):
                 text = f"{spot.path} looks like personal data, and its value would be shown in full"
                 ground.notes.add("W602", spot.rule.place, text, "add sensitive: true")
 
