@@ -11,7 +11,7 @@ from migrator.mapping import values as columns
 from migrator.mapping.joins import Fetch, Reading
 from migrator.mapping.model import MappingSet, Predicate, Users
 from migrator.mapping.outcome import Context
-from migrator.mapping.query import Query
+from migrator.mapping.query import Among, Query
 from migrator.mapping.schema import Schema
 
 
@@ -33,12 +33,14 @@ def told(
     fetch: Fetch,
     context: Context | None = None,
     more: Sequence[str] = (),
+    among: pl.Series | None = None,
 ) -> pl.DataFrame:
     """
     Read the people of one table.
 
     Args:
         more: Other COLUMNs that are wanted.
+        among: The keys of those who are wanted; None: everybody.
 
     Returns:
         As `users`, with `verified` (the e-mail address is known to be the person's own) and *more* as text, each as `of COLUMN`.
@@ -50,11 +52,12 @@ def told(
     reading = Reading(legacy, fetch, set_.set.null_if, context)
     table = legacy.tables[str(who.table)]
     plain = dict.fromkeys(column for column in used if "." not in column)
-    frame = fetch(Query(table.name, tuple(plain))).sort(str(who.key))
+    asked_for = None if among is None else Among(who.key, among)
+    frame = fetch(Query(table.name, tuple(plain), among=asked_for)).sort(str(who.key))
     keys = columns.text(frame[str(who.key)])  # the key is never made null
     frame = reading.nulled(frame).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("__row"))
     for join in who.joins.values():
-        frame, _ = joins.attach(frame, join, uses.of_join(used, join.name), reading, everything=True)
+        frame, _ = joins.attach(frame, join, uses.of_join(used, join.name), reading, everything=among is None)
     excluded = ~reading.mask(who.where, frame)
     nowhere = columns.none(frame.height)
     verified = nowhere if who.verified is None else reading.mask(who.verified, frame)

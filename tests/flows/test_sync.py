@@ -17,6 +17,7 @@ from migrator.errors import Refused
 from migrator.flows.checking import verify
 from migrator.flows.erasure import erasing
 from migrator.flows.helping import review
+from migrator.flows.homes import cutover
 from migrator.flows.parts import Capture
 from migrator.flows.syncing import capture, generations, sync
 from migrator.flows.undoing import rollbacks
@@ -428,6 +429,34 @@ def test_who_is_gone_from_legacy_is_told_and_taken_back_only_when_asked(bakery: 
     assert (done.taken_back, done.queue, bakery.users()["9"]) == (1, 0, "excluded")
     assert not any("c9@" in str(row) for row in bakery.rows()["accounts"])
     assert _checked(bakery) == (0, 0)
+
+
+def test_who_closes_his_account_is_gone_although_his_row_is_there(bakery: Bakery) -> None:
+    _edit(bakery, "update customer set closed = 1 where id = 9")
+    scope = sync.scope(bakery.parts)
+
+    found = verify.verify(bakery.parts, verify.scope(bakery.parts))
+    left = cutover.cut_over_users(bakery.parts, ["9"]).left
+    done = sync.passes(bakery.parts, scope)
+
+    assert (dict(found.by_class()), list(left), done.classes["vanished"]) == ({"9": "vanished"}, ["9"], 1)
+    sync.remove_vanished(bakery.parts, scope, done)
+    assert (done.taken_back, bakery.users()["9"]) == (1, "excluded")
+
+
+@pytest.mark.parametrize("noticed_by", ["sync", "the batch"])
+def test_who_closes_his_account_before_he_is_moved_stays_behind(tmp_path: Path, noticed_by: str) -> None:
+    bakery = Bakery(tmp_path / "b", customers=12)
+    bakery.plan(cutover="manual")
+    _edit(bakery, "update customer set closed = 1 where id = 9")
+    if noticed_by == "sync":
+        assert _sync(bakery).new.gone == 1
+        assert bakery.users()["9"] == "excluded"
+
+    bakery.start_all()
+
+    assert (bakery.users()["9"], bakery.users()["8"]) == ("excluded", "moved")
+    bakery.close()
 
 
 def test_who_is_gone_from_a_wave_that_moves_is_taken_back_the_next_time(bakery: Bakery) -> None:

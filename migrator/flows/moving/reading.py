@@ -12,11 +12,12 @@ from migrator.edges.databases.base import Asked, LegacyReader
 from migrator.errors import Transient
 from migrator.flows.parts import Parts
 from migrator.flows.plans import identities
-from migrator.mapping import cleaning, compare, compile, nobody, shapes, values, walk
-from migrator.mapping.model import MappingSet, Reference, Users
+from migrator.mapping import cleaning, compare, compile, nobody, shapes, uses, values, walk
+from migrator.mapping.model import MappingSet, Predicate, Reference, Users
 from migrator.mapping.outcome import Context, Mapped, Override, SourceRows
 from migrator.mapping.people import main_name, of_mapping
 from migrator.mapping.query import Among, Query
+from migrator.mapping.users import told as people_told
 from migrator.store import cases, cleanings, plans, users
 
 
@@ -66,7 +67,7 @@ def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Cont
         context = replace(context, records=identities.known(parts, set_, int(context.plan_id), people))
     with parts.legacy.reading() as opened:
         reader = _Listening(opened)
-        there = _there(reader, set_, pl.Series(people, dtype=pl.String), context)
+        there = _there(parts, reader, set_, pl.Series(people, dtype=pl.String), context)
         gone = frozenset(people) - frozenset(there)
         left = [key for key in people if key not in gone]
         sources = {
@@ -81,16 +82,30 @@ def read(parts: Parts, set_: MappingSet, user_keys: Sequence[str], context: Cont
     return Read(sources, gone, tuple(reader.asked))
 
 
-def _there(reader: _Listening, set_: MappingSet, keys: pl.Series, context: Context) -> pl.Series:
-    """Those of the users who have a record left in any source."""
+def _there(parts: Parts, reader: _Listening, set_: MappingSet, keys: pl.Series, context: Context) -> pl.Series:
+    """Those of the users who have a record left in any source, and whom no `where` leaves out by now."""
     if context.records is None:
-        return _keys_among(reader, set_.set.users, keys)
-    found = [pl.Series([], dtype=pl.String)]
+        return _wanted(_told(parts, reader, set_, set_.set.users, keys))
+    found = [pl.DataFrame(schema={"key": pl.String, "excluded": pl.Boolean})]
     for name, who in _people(set_).items():
-        mine = context.records.filter(pl.col("source") == name)
-        left = _keys_among(reader, who, mine["record_key"])
-        found.append(mine.filter(pl.col("record_key").is_in(left.implode()))["user_key"])
-    return pl.concat(found).unique()
+        mine = context.records.filter(pl.col("source") == name).select("user_key", "record_key")
+        told = _told(parts, reader, set_, who, mine["record_key"])
+        found.append(mine.join(told, left_on="record_key", right_on="key").select(key="user_key", excluded="excluded"))
+    return _wanted(pl.concat(found).group_by("key").agg(pl.col("excluded").any()))
+
+
+def _wanted(told: pl.DataFrame) -> pl.Series:
+    return told.filter(~pl.col("excluded"))["key"]
+
+
+def _told(parts: Parts, reader: _Listening, set_: MappingSet, who: Users, keys: pl.Series) -> pl.DataFrame:
+    """Those of *keys* who are there, and who of them is left out."""
+    if who.where == Predicate():
+        return pl.DataFrame({"key": _keys_among(reader, who, keys)}).with_columns(excluded=False)
+    asked = tuple(uses.predicate(who.where))
+    joins = who.joins if any("." in one for one in asked) else {}
+    bare = replace(who, email=None, name=None, locale=None, verified=None, joins=joins)
+    return people_told(bare, set_, parts.legacy_schema, reader.select, among=keys).select("key", "excluded")
 
 
 def _people(set_: MappingSet) -> dict[str, Users]:

@@ -105,7 +105,7 @@ def _arrive(
 def _leave(db: sa.Connection, plan_id: int, gone: frozenset[str], now: datetime) -> None:
     """Whom legacy does not know any more stays out, alone."""
     if gone:
-        why = "gone: no longer in legacy when claimed"
+        why = "gone: no longer in legacy, or left out by `users.where`, when claimed"
         users.move(db, plan_id, gone, (User.MOVING,), User.EXCLUDED, now, home="legacy", reason=why, group_key=None)
 
 

@@ -21,7 +21,7 @@ from migrator.store import batches, cases, changes, cleanings, effects, journal,
 
 log = logging.getLogger("migrator.sync")
 HELD = "a rule does not take what legacy says now; `migrator review list` shows the case"
-GONE = "legacy no longer has the user"
+GONE = "legacy no longer has the user, or `users.where` leaves him out by now"
 
 
 def record(parts: Parts, work: Work, kept: KeptBatch, taken: set[str], gone: frozenset[str]) -> bool:

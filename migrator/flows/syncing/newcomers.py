@@ -25,7 +25,7 @@ from migrator.rollout.stages import Stage
 from migrator.rollout.states import User, Wave
 from migrator.store import cases, journal, plans, records, tiers, users, waves
 
-GONE = "gone: no longer in legacy"
+GONE = "gone: no longer in legacy, or left out by `users.where`"
 MERGES = "would merge with a user of the plan; who merges with whom was decided when it was made"
 LATE = "late"
 
@@ -99,8 +99,8 @@ def _find(parts: Parts, plan: plans.Plan, set_: MappingSet) -> _Found:
     new = everybody.users.filter(~keys.is_in(pl.Series(list(known), dtype=pl.String).implode()))
     erased = tombstones.among(parts, new["key"])  # they have a row of another name
     new = new.filter(~new["key"].is_in(pl.Series(list(erased), dtype=pl.String).implode()))
-    there = set(keys)
-    gone = sorted(key for key, status in known.items() if status == User.PLANNED.value and key not in there)
+    wanted = set(keys.filter(~everybody.users["excluded"]))
+    gone = sorted(key for key, status in known.items() if status == User.PLANNED.value and key not in wanted)
     return _Found(everybody, new, gone)
 
 
