@@ -63,7 +63,7 @@ def _settings(runtime: Runtime) -> Iterator[Check]:
 
 def _control(runtime: Runtime) -> Iterator[Check]:
     control = runtime.control_as_is
-    found, head = control.revision(), control.head()
+    found, head = control.refuse_newer(), control.head()
     if found == head:
         yield Check("control", "pass", f"{control.dialect}, revision {head}")
         yield from _covered(runtime)
@@ -122,9 +122,24 @@ def _target(runtime: Runtime) -> Iterator[Check]:
     yield Check("target", "pass", f"{runtime.target.ping()}, {len(runtime.target.schema().stored.tables)} tables")
     yield from _concerns("target", runtime.target)
     if runtime.target.prepared():
-        yield Check("ledger", "pass", "ledger, fence, ids and owners are in the target")
+        yield _ledger(runtime)
     else:
         yield Check("ledger", "fail", "the target lacks tables of ours (migrator_*)", "migrator store upgrade")
+
+
+def _ledger(runtime: Runtime) -> Check:
+    from migrator.store import plans
+
+    control = runtime.control_as_is
+    with runtime.target.reading() as reader:
+        moved = reader.moved()
+    if moved and control.revision() == control.head():
+        with control.read() as db:
+            known = plans.current(db) is not None
+        if not known:
+            said = f"it says that {moved} users were moved, and the control database knows of no plan"
+            return Check("ledger", "fail", said, "restore the control database that moved them ([control] url)")
+    return Check("ledger", "pass", "ledger, fence, ids and owners are in the target")
 
 
 def _mappings(runtime: Runtime) -> Iterator[Check]:

@@ -12,7 +12,7 @@ from migrator.errors import MappingInvalid, NotAllowed, NotFound, Refused
 from migrator.flows.checking import verify
 from migrator.flows.helping import review
 from migrator.flows.moving import batches
-from migrator.flows.plans import planning
+from migrator.flows.plans import planning, tiering
 from migrator.flows.steering import waves
 from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Batch, Wave
@@ -20,6 +20,7 @@ from migrator.store import batches as batch_store
 from migrator.store import cases, plans
 from migrator.store import waves as wave_store
 from tests.flows.bakery import OPTIONS, TIERS, Bakery
+from tests.flows.memory import a_control
 from tests.flows.plug import Plug, Power, plugged
 
 
@@ -193,6 +194,18 @@ def test_after_a_full_rollback_the_next_plan_moves_everybody_to_the_same_rows(mo
     assert current(bakery).id == 2
     assert bakery.rows() == rows
     assert {entry[1:] for entry in bakery.ledger()} == {(3, "move")}
+
+
+def test_a_control_database_that_knows_nothing_of_users_who_are_there_makes_no_plan(
+    moved: Bakery, tmp_path: Path
+) -> None:
+    bakery = moved.copy(tmp_path / "b")
+    (tmp_path / "new").mkdir()
+    bakery.parts = dataclasses.replace(bakery.parts, control=a_control(tmp_path / "new"))
+    tiering.assign(bakery.parts, TIERS)
+
+    with pytest.raises(Refused, match="says that 12 users were moved, and this control database knows of no plan"):
+        create(bakery)
 
 
 def test_what_people_decided_holds_in_the_next_plan(tmp_path: Path) -> None:

@@ -90,6 +90,9 @@ class Reader(LegacyReader, Protocol):
     def ledger(self, users: Sequence[str]) -> pl.DataFrame:
         """user_key, generation, op, batch, fence, set_hash of those in the ledger."""
 
+    def moved(self) -> int:
+        """How many users the ledger says are here."""
+
     def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
         """`key` and `id` of those source keys of *mapping* that have a number in `migrator_ids`."""
 

@@ -62,6 +62,12 @@ class SqlReader(ABC):
         """What the ledger says of *users*, as far as they are in it."""
         return self._fetch(self._entries(pl.Series(users, dtype=pl.String)), LEDGER_COLUMNS)
 
+    def moved(self) -> int:
+        """How many users the ledger says are here."""
+        ledger = self._own.ledger
+        asked = sa.select(sa.func.count()).select_from(ledger).where(ledger.c.op == "move")
+        return int(self._connection.execute(asked).scalar_one())
+
     def numbers(self, mapping: str, keys: Sequence[str]) -> pl.DataFrame:
         """`key` and `id` of those source keys of *mapping* that have a number."""
         ids = self._own.ids

@@ -301,9 +301,10 @@ def _ready_for_plan(parts: Parts) -> None:
         raise Refused("the target has no ledger yet, or lacks another table of ours; run `migrator store upgrade`")
     with parts.control.read() as db:
         plan = plans.current(db)
-        if plan is None:
-            return
-        found = waves.of_plan(db, plan.id)
+        found = waves.of_plan(db, plan.id) if plan else []
+    if plan is None:
+        _refuse_a_strange_ledger(parts)
+        return
     for wave in found:  # who was written by a worker that died is in the target, whatever we know of it
         batches.reconcile(parts, wave.id, parts.actor)
     with parts.control.read() as db:
@@ -319,6 +320,18 @@ def _ready_for_plan(parts: Parts) -> None:
         raise Refused(
             f"plan {plan.id} has moved {phrases.said(moved, rows)}; finish it with `migrator run`, "
             "or take it back with `migrator rollback all`, before a new plan"
+        )
+
+
+def _refuse_a_strange_ledger(parts: Parts) -> None:
+    """Where nothing is known of users who are there, planning them again would end with each in the way of himself."""
+    with parts.target.reading() as reader:
+        moved = reader.moved()
+    if moved:
+        raise Refused(
+            f"the ledger in the target says that {moved} users were moved, and this control database knows of no plan: it "
+            "is not the one that moved them. Restore that one ([control] url); only if they are another project's, and "
+            "done with, empty migrator_ledger in the target"
         )
 
 
