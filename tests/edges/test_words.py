@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.edges.redis import EmbeddedRedis
+from migrator.edges.redis import EmbeddedRedis, answers
 from migrator.edges.words import Listener, Speaker
 
 AWAY = "redis://127.0.0.1:1/0"
@@ -46,6 +46,7 @@ def test_words_that_came_while_nobody_waited_wake_once(redis: EmbeddedRedis, lis
     speaker = Speaker(redis.url)
     for _ in range(5):
         speaker.say()
+    assert answers(redis.url)  # and by then Redis has passed all five on
 
     assert listener.wait(LONG)
     assert not listener.wait(0.05)
