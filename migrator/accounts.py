@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from migrator.runtime import Runtime
 
 ROLES = ("legacy", "writable", "target", "control", "replica")
+#: Why there may be no account of a kind: the setting without which it has nothing to do.
+UNSET = {
+    "writable": "[legacy] write_url is not set, and [rollback] policy carries nothing back",
+    "replica": "[throttle] replicas names none",
+}
 
 
 @dataclass(frozen=True, slots=True)

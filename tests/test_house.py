@@ -120,6 +120,26 @@ def test_every_option_and_argument_says_what_it_is_for() -> None:
     assert silent == []
 
 
+@pytest.mark.parametrize("command", _commands(), ids=str)
+def test_what_help_says_in_brackets_is_printed(command: Command) -> None:
+    from typer.testing import CliRunner
+
+    from migrator.cli import app
+
+    said = " ".join(getattr(told, "help", None) or "" for told in (command.node, *command.node.params))
+    words = set(re.findall(r"\[[\w.]+\]", said))
+    if words:
+        # wide enough that no line is broken
+        printed = CliRunner().invoke(app, [*command.words, "--help"], env={"COLUMNS": "500"}).output
+        assert {word for word in words if word not in printed} == set()
+
+
+def test_some_help_says_something_in_brackets() -> None:
+    told = next(command for command in _commands() if command.words == ("changes", "install"))
+
+    assert "[legacy]" in told.node.help
+
+
 # ---------------------------------------------------------------- messages
 
 

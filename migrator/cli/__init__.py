@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from migrator import __version__
+from migrator.cli.brackets import show_brackets
 from migrator.cli.given import take_as_given
 from migrator.cli.later import Later
 from migrator.errors import MigratorError
@@ -87,6 +88,7 @@ class Commands(TyperGroup):
         super().__init__(**said)
         self.commands.update({command.word: command for command in COMMANDS})
         take_as_given(self)
+        show_brackets(self)
 
     def make_context(self, *said: Any, **options: Any) -> Any:
         """Read the arguments; what is wrong with them is told without obeying them."""

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from typer.main import get_group
 
 from migrator.cli.admission import guard
+from migrator.cli.brackets import show_brackets
 from migrator.cli.given import take_as_given
 
 
@@ -36,6 +37,7 @@ class Later(TyperCommand):
             room.register(around)
         command = get_group(around).commands[self.word]
         take_as_given(command)
+        show_brackets(command)
         guard(command, self.word)
         return command
 

@@ -157,7 +157,12 @@ def off(json: Json = False) -> None:
 @app.command()
 def grants(
     role: Annotated[
-        str | None, typer.Option("--for", help="legacy, target, control or replica; default: all.", metavar="ROLE")
+        str | None,
+        typer.Option(
+            "--for",
+            help="legacy, writable (what carries changes back), target, control or replica; default: all.",
+            metavar="ROLE",
+        ),
     ] = None,
     account: Annotated[
         str | None,
@@ -171,7 +176,7 @@ def grants(
     Example: migrator store grants --for legacy --account migrator_reader
     """
     from migrator import accounts, runtime
-    from migrator.errors import WrongInput
+    from migrator.errors import Refused, WrongInput
 
     if role is not None and role not in accounts.ROLES:
         raise WrongInput(f"there is no account for {role}; there is one for {', '.join(accounts.ROLES)}")
@@ -179,6 +184,8 @@ def grants(
         raise WrongInput("one name is not good for several accounts: say --for as well")
     with runtime.connect() as rt:
         found = accounts.needed(rt, (role,) if role else accounts.ROLES, account)
+    if role and not found:
+        raise Refused(f"no account {role} is wanted here: {accounts.UNSET[role]}")
 
     def text() -> None:
         for one in found:

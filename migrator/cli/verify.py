@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 1000  # users listed with what has changed
+NAMED = 5  # users named in a sentence
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +39,7 @@ def verify(
     """
     from migrator import runtime
     from migrator.flows.checking import verify as flow
+    from migrator.mapping import secrecy
 
     with runtime.connect() as rt:
         scope = flow.scope(rt.parts, user=user, wave=wave)
@@ -49,6 +52,10 @@ def verify(
                 workers=workers,
                 progress=lambda users: bars.update(bar, advance=users),
             )
+        covered = {
+            name: secrecy.fields(mapping)[1]
+            for name, mapping in rt.parts.stored_set(scope.plan.set_hash).mappings.items()
+        }
         if wave is None and user is None:
             with rt.control.write() as db:
                 flow.store(rt.parts, db, scope.plan.id, found, None)
@@ -64,16 +71,18 @@ def verify(
         "sums": found.sums,
         "classes": found.classes,
         "users": [{"user": user, "class": class_} for user, class_ in sorted(found.by_class().items())][:SHOWN],
+        "late_writes": sorted(found.late_writes)[:SHOWN],
         "schema_changes": found.schema_changes,
         "expired_users": found.expired_users,
         "busy_users": len(found.busy),
     }
-    show.result(data, as_json=json, text=lambda: _print(found))
+    show.result(data, as_json=json, text=lambda: _print(found, covered))
     if found.difference_count:
         raise typer.Exit(1)
 
 
-def _print(found: Verified) -> None:
+def _print(found: Verified, covered: Mapping[str, Collection[str]]) -> None:
+    """For people; *covered* are the sensitive columns of each mapping."""
     from migrator.flows.checking.verify import busy_sentence
     from migrator.flows.phrases import said
 
@@ -95,13 +104,45 @@ def _print(found: Verified) -> None:
         show.say(busy_sentence(len(found.busy)))
     told = [f"{name}: {count}" for name, count in found.classes.items() if count]
     if told:
-        remedy = "; `migrator sync` brings them over" if found.classes["legacy changed"] else ""
-        show.say(f"users by what has changed since the move: {', '.join(told)}{remedy}")
+        show.say(f"users by what has changed since the move: {', '.join(told)}", *_remedies(found))
     if found.schema_changes:
         show.say("a database is not what the plan was approved against (E801):")
         show.say(*(f"  {change}" for change in found.schema_changes[:20]))
     for one in found.differences[:20]:
-        what = f"{one['kind']} {one['field'] or 'row'}"
+        what = f"{one['kind']} {one['field'] or 'row'}{_amounts(one, covered)}"
         show.say(f"  {one['mapping']} {one['key']} of user {one['user']} ({one['home']}): {what}")
     if found.difference_count > 20:
         show.say(f"  … and {found.difference_count - 20} more; --json lists them with values")
+
+
+def _remedies(found: Verified) -> Iterator[str]:
+    """What to do about legacy that changed; for whom the target serves `sync` does nothing."""
+    changed = [user for user, class_ in found.by_class().items() if class_ == "legacy changed"]
+    waiting, late = len(set(changed) - found.late_writes), sorted(found.late_writes)
+    if waiting:
+        yield f"  {waiting} of them changed in legacy, which serves them: `migrator sync` brings that over"
+    if late:
+        named = ", ".join(late[:NAMED]) + (", …" if len(late) > NAMED else "")
+        yield (
+            f"  legacy was written to for {len(late)} users whom the target serves ({named}); `migrator sync` does not "
+            "bring that over"
+        )
+        yield "  find out which application still writes there without asking the Router; then put the change into the"
+        yield "  target by hand, or roll those users back (`migrator rollback user ID`), move and cut them over again"
+
+
+def _amounts(one: Mapping[str, Any], covered: Mapping[str, Collection[str]]) -> str:
+    """Both sides of a sum that differs: its row has no value to look up."""
+    if one["kind"] != "sum":
+        return ""
+    from migrator.flows.helping.case_view import masked
+
+    meant, found = (_shortest(one[side]) for side in ("meant", "found"))
+    # of a mapping that is not known nothing is shown
+    if one["field"] in covered.get(one["mapping"], (one["field"],)):
+        meant, found = masked(meant), masked(found)
+    return f", meant {meant}, found {found}"
+
+
+def _shortest(amount: str) -> str:
+    return amount.rstrip("0").rstrip(".") if "." in amount else amount

@@ -71,6 +71,7 @@ NAMES = {
     "W602": "personal-data-not-sensitive",
     "W603": "null-on-error",
     "W604": "update-of-a-shared-table",
+    "W605": "sum-in-another-unit",
     "W701": "not-shown-by-an-example",
     "W702": "call-without-example",
     "E703": "example-does-not-fit",

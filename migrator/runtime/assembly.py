@@ -175,10 +175,11 @@ class Runtime:
 
         Raises:
             NotPermitted: rights apply here, and he may not; or nobody may now.
+            Refused: a newer migrator made the control database, so who may do what cannot be read.
         """
         from migrator.flows.people import access
 
-        revision = self.control_as_is.revision()
+        revision = self.control_as_is.refuse_newer()
         self._newest = revision == self.control_as_is.head()
         if revision is not None and revision >= access.SINCE:
             required = self.settings.security.operators_required

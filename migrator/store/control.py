@@ -19,6 +19,8 @@ from migrator.store.chain import Head, Sign
 _REVISIONS = Path(__file__).parent / "revisions"
 #: As Alembic keeps it. It is read, and the scripts are counted, without Alembic: its import alone takes a quarter of a second.
 _VERSION = sa.table("alembic_version", sa.column("version_num", sa.String))
+#: What SQLite says of a file that no second attempt makes better, and what is wrong with it.
+_BROKEN = {"SQLITE_NOTADB": "no SQLite database", "SQLITE_CORRUPT": "damaged"}
 _CACHE = "cache_size=-16384"  # kilobytes: all pages that a batch changes; with 2 MB some are written and read again
 
 
@@ -95,6 +97,7 @@ class Control:
         """Bring the tables to the newest revision. With *sign* a journal that was not chained yet is chained."""
         from alembic import command
 
+        self.refuse_newer()
         with self.revising() as db:
             command.upgrade(_alembic(db, sign), "head")
 
@@ -123,11 +126,21 @@ class Control:
 
     def head(self) -> str:
         """The newest revision this code knows."""
-        return max(script.name.partition("_")[0] for script in _REVISIONS.glob("versions/[0-9]*_*.py"))
+        return max(_known())
+
+    def refuse_newer(self) -> str | None:
+        """Refuse a database at a revision that this code has never heard of; another revision is handed back."""
+        found = self.revision()
+        if found is None or found in _known():
+            return found
+        raise Refused(
+            f"the control database was made by a newer migrator (revision {found}, this one knows up to {self.head()}); "
+            "install that one"
+        )
 
     def require(self) -> None:
         """Refuse to work on a database that is not at the newest revision."""
-        found, head = self.revision(), self.head()
+        found, head = self.refuse_newer(), self.head()
         if found != head:
             what = "has no tables yet" if found is None else f"is at revision {found}, this version needs {head}"
             raise Refused(f"the control database {what}; run `migrator store upgrade`")
@@ -141,6 +154,10 @@ def clock(db: sa.Connection) -> datetime:
     now = db.scalar(sa.select(sa.func.clock_timestamp()))
     assert isinstance(now, datetime)
     return now.astimezone(UTC)
+
+
+def _known() -> set[str]:
+    return {script.name.partition("_")[0] for script in _REVISIONS.glob("versions/[0-9]*_*.py")}
 
 
 @contextmanager
@@ -157,6 +174,11 @@ def _told(url: sa.URL) -> Iterator[None]:
         raise Unreachable(
             f"cannot reach the control database {url.render_as_string(hide_password=True)}: {words}"
         ) from found
+    except exc.DatabaseError as found:
+        broken = _BROKEN.get(getattr(found.orig, "sqlite_errorname", ""))
+        if broken is None:
+            raise
+        raise Refused(f"the control database {url.database} is {broken}; restore it from a backup") from found
 
 
 def _alembic(db: sa.Connection, sign: Sign | None) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from migrator.cli import app
+from migrator.errors import Refused
 from tests.cli.saying import say, told
 from tests.flows.bakery import Bakery
 
@@ -82,3 +83,16 @@ def test_the_doctor_and_the_grants_know_the_account_that_writes(bakery: Bakery) 
     accounts = told("store", "grants", "--for", "writable")["accounts"]
 
     assert [one["role"] for one in accounts] == ["writable"]
+
+
+@pytest.mark.parametrize(
+    ("role", "setting"), [("writable", r"\[legacy\] write_url"), ("replica", r"\[throttle\] replicas")]
+)
+def test_of_an_account_that_nothing_here_needs_the_setting_is_named(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch, role: str, setting: str
+) -> None:
+    monkeypatch.delenv("MIGRATOR_LEGACY_WRITE_URL")
+    bakery.write_settings()
+
+    with pytest.raises(Refused, match=f"no account {role} is wanted here: {setting}"):
+        say("store", "grants", "--for", role)

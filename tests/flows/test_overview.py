@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from migrator.flows.helping import overview
-from migrator.flows.homes import on_demand
+from migrator.flows.homes import cutover, on_demand
 from migrator.flows.plans import tiering
 from migrator.flows.steering import waves
 from migrator.flows.undoing import rollbacks
@@ -68,6 +68,18 @@ def test_at_the_end_what_is_left_is_said(moved: Bakery, tmp_path: Path) -> None:
             users.assign(db, plans.require(db).id, ["3"], status=status.value)
 
         assert words in next_step(bakery)
+
+
+def test_the_wave_to_cut_over_is_the_first_that_has_somebody_to_cut_over(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=12)
+    bakery.move(strategy="tiered", pilot_floor=3, gray=(), cutover="manual")
+    with bakery.parts.control.read() as db:
+        first, second, *_ = wave_store.of_plan(db, plans.require(db).id)
+    assert f"`migrator wave cut-over {first.name}`, or `all`" in next_step(bakery)
+
+    cutover.cut_over_wave(bakery.parts, first.name)
+
+    assert f"`migrator wave cut-over {second.name}`, or `all`" in next_step(bakery)
 
 
 def test_a_wave_shows_its_numbers_and_batches(moved: Bakery) -> None:

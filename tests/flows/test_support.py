@@ -51,6 +51,20 @@ def test_addresses_are_masked_and_there_is_a_word_for_every_status(moved: Bakery
         assert found["can_roll_back"] == (status in (User.MOVED, User.LIVE))
 
 
+def test_of_whoever_is_held_only_what_is_left_to_do_is_said(tmp_path: Path) -> None:
+    bakery = Bakery(tmp_path / "b", customers=6)
+    with bakery.legacy() as db:
+        db.execute("update customer set status = 9 where id = 3")
+        db.execute("update customer set email = 'none', status = 9 where id = 4")
+    bakery.move()
+    assert "decide the case: `migrator review list --user 3`" in support.show(bakery.parts, "3")["do"]
+
+    review.resolve(bakery.parts, "accounts.status", "use", "closed")
+
+    assert support.show(bakery.parts, "3")["do"].startswith("all is decided; `migrator review replay`")
+    assert "decide the case" in support.show(bakery.parts, "4")["do"], "his address is not decided yet"
+
+
 def test_what_happened_is_told_newest_first(moved: Bakery, tmp_path: Path) -> None:
     bakery = moved.copy(tmp_path / "b")
     rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, user="7"))

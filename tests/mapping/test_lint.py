@@ -480,6 +480,13 @@ def test_null_on_error_where_null_is_not_allowed_is_a_warning() -> None:
     assert only(texts)[:2] == ("W603", "name")
 
 
+def test_both_sides_of_a_declared_sum_are_in_one_unit() -> None:
+    code, word, said = only(changed("orders.yaml", "transform: [decimal]", "transform: [decimal, {divide: 100}]"))
+
+    assert (code, word) == ("W605", "total")
+    assert "`divide`" in said
+
+
 def test_a_map_gives_only_what_the_target_takes() -> None:
     code, word, said = only(changed("accounts.yaml", "1: gold", "1: golden"))
 

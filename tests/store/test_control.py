@@ -100,6 +100,46 @@ def test_without_tables_it_says_what_to_run(tmp_path: Path) -> None:
     control.close()
 
 
+def test_one_that_a_newer_migrator_made_is_neither_worked_on_nor_upgraded(tmp_path: Path) -> None:
+    control = Control(f"sqlite:///{tmp_path / 'control.db'}")
+    control.upgrade()
+    with control.write() as db:
+        db.execute(sa.text("update alembic_version set version_num = '0099'"))
+    told = rf"made by a newer migrator \(revision 0099, this one knows up to {control.head()}\); install that one"
+
+    with pytest.raises(Refused, match=told):
+        control.require()
+    with pytest.raises(Refused, match=told):
+        control.upgrade()
+    assert control.revision() == "0099"
+    control.close()
+
+
+def test_a_file_that_is_no_database_is_to_be_restored(tmp_path: Path) -> None:
+    file = tmp_path / "control.db"
+    file.write_text("garbage\n", encoding="utf-8")
+    control = Control(f"sqlite:///{file}")
+
+    for ask in (control.require, control.upgrade):
+        with pytest.raises(Refused, match=r"control\.db is no SQLite database; restore it from a backup"):
+            ask()
+    control.close()
+
+
+def test_a_file_with_a_page_that_was_written_over_is_to_be_restored(tmp_path: Path) -> None:
+    file = tmp_path / "control.db"
+    whole = Control(f"sqlite:///{file}")
+    whole.upgrade()
+    whole.close()
+    pages = file.read_bytes()
+    file.write_bytes(pages[:100] + b"\xff" * (len(pages) - 100))
+    control = Control(f"sqlite:///{file}")
+
+    with pytest.raises(Refused, match=r"control\.db is damaged; restore it from a backup"):
+        control.require()
+    control.close()
+
+
 def test_its_file_and_its_folder_are_closed_to_others(tmp_path: Path) -> None:
     file = tmp_path / "ours" / "control.db"
 

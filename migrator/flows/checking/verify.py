@@ -64,6 +64,7 @@ class Verified:
     differing: set[str] = field(default_factory=set)  # users of whom a row we wrote is another, or is not there
     with_extra: set[str] = field(default_factory=set)  # users with rows in the target that nobody of ours wrote
     drifted: dict[str, str] = field(default_factory=dict)  # user -> legacy changed | vanished
+    late_writes: set[str] = field(default_factory=set)  # changed in legacy, and served by the target
     busy: set[str] = field(default_factory=set)  # users who were written anew while we looked, and are not compared
 
     def differ(self, found: pl.DataFrame) -> None:
@@ -85,6 +86,8 @@ class Verified:
         self.differing |= other.differing
         self.with_extra |= other.with_extra
         self.drifted |= other.drifted
+        changed = {user for user, kind in other.drifted.items() if kind == "legacy changed"}
+        self.late_writes |= {user for user in changed if homes.get(user) == "target"}
         self.busy |= other.busy
         for mine, theirs in ((self.differences, other.differences), (self.drift, other.drift)):
             news = theirs[: max(0, SHOWN - len(mine))]

@@ -150,7 +150,7 @@ def next_step(
     waiting = [wave for wave in found if wave.status is Wave.APPROVED]
     if waiting:
         return f"`migrator run` goes on with wave {waiting[0].name} ({waiting[0].users} {waiting[0].units})"
-    return _at_the_end(found, counts, rows, open_cases)
+    return _at_the_end(db, found, counts, rows, open_cases)
 
 
 def _with_active(db: sa.Connection, wave: waves.Wave) -> str:
@@ -172,11 +172,14 @@ def _until(wave: waves.Wave) -> str:
     return "it goes on by itself"
 
 
-def _at_the_end(found: list[waves.Wave], counts: dict[str, int], rows: dict[str, int], open_cases: int) -> str:
+def _at_the_end(
+    db: sa.Connection, found: list[waves.Wave], counts: dict[str, int], rows: dict[str, int], open_cases: int
+) -> str:
     there = {status: phrases.said(counts[status], rows[status]) for status in User if counts[status] or rows[status]}
     if User.MOVED in there:
-        first = next((wave.name for wave in found if wave.status is Wave.PASSED), "WAVE")
-        return f"{there[User.MOVED]} are moved and not yet live; `migrator wave cut-over {first}`, or `all`"
+        first = _first_uncut(db, found)
+        every = ", or `all`" if first != "all" else ""
+        return f"{there[User.MOVED]} are moved and not yet live; `migrator wave cut-over {first}`{every}"
     if open_cases and User.HELD in there:
         return f"{there[User.HELD]} are held; decide with `migrator review list`, then `migrator review replay`"
     if User.HELD in there:
@@ -189,6 +192,13 @@ def _at_the_end(found: list[waves.Wave], counts: dict[str, int], rows: dict[str,
         again = "`migrator wave retry all` and `migrator run` move them again"
         return f"{there[User.ROLLED_BACK]} are rolled back; {again}"
     return "everybody has arrived; `migrator verify` proves it, `migrator report` tells it"
+
+
+def _first_uncut(db: sa.Connection, found: list[waves.Wave]) -> str:
+    """The first wave of which somebody, or a row of nobody, is moved and not yet live."""
+    tallied = users.tally(db, found[0].plan_id) if found else []
+    waiting = {wave_id for _, wave_id, _, status_, count in tallied if status_ == User.MOVED and count}
+    return next((wave.name for wave in found if wave.id in waiting), "all")
 
 
 def _before_plan(db: sa.Connection) -> str:

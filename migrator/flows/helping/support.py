@@ -13,7 +13,7 @@ from migrator.flows.moving import tombstones
 from migrator.flows.people.desk import Desk
 from migrator.flows.plans import tier_reasons
 from migrator.flows.telling import contacts
-from migrator.rollout.states import User
+from migrator.rollout.states import Case, User
 from migrator.store import (
     batches,
     cases,
@@ -80,6 +80,9 @@ WORDS: dict[User, tuple[str, str]] = {
 
 IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
 
+#: What to do now for whoever is held, and of whom nothing is left to decide.
+DECIDED = "all is decided; `migrator review replay` sends him on, and `migrator run` goes on with his wave"
+
 #: What to say of rows of nobody: there is nobody to say it to.
 NOBODYS = "These rows belong to no user; whoever asks about them is told where they are served."
 
@@ -119,6 +122,7 @@ def show(desk: Desk, text: str) -> dict[str, Any]:
         wave = waves.get(db, one.wave_id) if one.wave_id else None
         open_cases = cases.select(db, plan.id, user=one.user_key)
         said, todo = WORDS[one.status] if one.kind == users.USER else (NOBODYS, WORDS[one.status][1])
+        todo = DECIDED if one.status is User.HELD and _is_decided(db, one) else todo
         run, own = tiers.last_run(db), tiers.get(db, one.user_key)
         group = _group(db, one)
         timeline = _timeline(db, plan, one, wave, open_cases)
@@ -153,6 +157,14 @@ def show(desk: Desk, text: str) -> dict[str, Any]:
         "cases": [case_view.as_json(desk, case, reveal=False) for case in open_cases],
         "timeline": timeline,
     }
+
+
+def _is_decided(db: sa.Connection, one: users.User) -> bool:
+    """Whether only the replay is missing: of whoever is one account with others, no case of theirs is open either."""
+    members = {one.user_key} | {other.user_key for other in users.with_groups(db, one.plan_id, [one.user_key])}
+    found = [case for key in sorted(members) for case in cases.select(db, one.plan_id, user=key) if case.holds]
+    statuses = {case.status for case in found}
+    return Case.RESOLVED in statuses and Case.OPEN not in statuses
 
 
 def _group(db: sa.Connection, one: users.User) -> dict[str, Any] | None:

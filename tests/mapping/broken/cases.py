@@ -374,6 +374,7 @@ WARNINGS: list[Case] = [
     ("an e-mail for all to see", A, "[trim, lower, email], sensitive: true}", "[trim, lower, email]}", "W602", (A, "  «email»:    {from")),
     ("a phone for all to see", A, "on_error: {use: null}, sensitive: true}", "on_error: {use: null}}", "W602", (A, "  «phone»:    {from")),
     ("null on error where none may be", R, "{from: points, transform: [{between: [0, 10000000]}], default: 0}", "{from: points, transform: [{between: [0, 10000000]}], on_error: {use: null}}", "W603", (R, "  «loyalty_points»: {from")),
+    ("a sum of cents that is held against yuan", O, "sums: {paid: money_paid}", "sums: {«total»: total_fee}", "W605"),
 ]  # fmt: skip
 
 #: Only told of a set without errors, and dearer than the others: the examples are run.
