@@ -271,17 +271,20 @@ class Dispatcher:
         for wave in ready:
             log.warning("wave %s was stopped: what it moved goes back", wave.name)
             try:
-                rollbacks.roll_back(self.parts, rollbacks.scope(self.parts, wave=wave.name))
+                done = rollbacks.roll_back(self.parts, rollbacks.scope(self.parts, wave=wave.name))
             except (Unreachable, Transient):
                 raise  # an outage: at the next tick
             except Busy as busy:
                 log.info("wave %s: %s", wave.name, busy)  # at the next tick
             except MigratorError as failed:
-                self._leave_to_people(wave, str(failed))
+                self._leave_to_people(wave, "what it moved", str(failed))
+            else:
+                if done.refused:
+                    self._leave_to_people(wave, f"{len(done.refused)} users", next(iter(done.refused.values())))
 
-    def _leave_to_people(self, wave: waves.Wave, why: str) -> None:
-        log.error("wave %s could not be taken back: %s", wave.name, why)
-        said = f"it could not be taken back by itself: {why}"
+    def _leave_to_people(self, wave: waves.Wave, whom: str, why: str) -> None:
+        log.error("wave %s: %s could not be taken back: %s", wave.name, whom, why)
+        said = f"{whom} could not be taken back: {why}"
         finding = {"check": "rollback", "outcome": "stop", "measured": None, "limit": None, "sentence": said}
         with self.parts.control.write() as db:
             waves.note(db, wave.id, findings=[*(wave.findings or []), finding])
