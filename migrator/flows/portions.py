@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from migrator.flows.parts import Parts
 
@@ -11,6 +11,25 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Whose = TypeVar("Whose")
 Snapshot = tuple[int, int]  # batch and fence
+
+
+class Held(Protocol):
+    """A user whose rows a snapshot holds."""
+
+    @property
+    def user_key(self) -> str:
+        """Who."""
+
+    @property
+    def batch_id(self) -> int:
+        """Of which batch the snapshot is."""
+
+    @property
+    def fence(self) -> int:
+        """And of which attempt of it."""
+
+
+OneHeld = TypeVar("OneHeld", bound=Held)
 
 AT_ONCE = 10_000  # users of one part
 WORTH = 5000  # users for which one more process is started: fewer are done before it is ready
@@ -41,6 +60,19 @@ def processes(parts: Parts, users: int, workers: int | None) -> int:
     if parts.companions is None:
         return 1
     return workers or max(1, min(parts.companions.most, users // WORTH))
+
+
+def by_snapshot(users: Iterable[OneHeld]) -> dict[Snapshot, list[OneHeld]]:
+    """Users by the snapshot that holds them, in their order."""
+    found: dict[Snapshot, list[OneHeld]] = {}
+    for one in users:
+        found.setdefault((one.batch_id, one.fence), []).append(one)
+    return found
+
+
+def keys_by_snapshot(users: Iterable[Held]) -> dict[Snapshot, list[str]]:
+    """The keys of users by the snapshot that holds them."""
+    return {snapshot: [one.user_key for one in held] for snapshot, held in by_snapshot(users).items()}
 
 
 def cut(

@@ -50,11 +50,11 @@ class Pointer:
     references: tuple[str, ...]
 
 
-def pointers(driver: psycopg.Connection[Any], locking: str, name: str) -> tuple[Pointer, ...] | None:
+def pointers(driver: psycopg.Connection[Any], locking: str, name: str) -> tuple[Pointer, ...]:
     """
     Who may point at rows of the table *name* (as a literal of regclass), once *locking* keeps its definition as it is.
 
-    None: that is for the server to look after, row by row.
+    Nobody, too, where that is for the server to look after, row by row.
     """
     with at_once(driver):
         driver.execute(locking, {"none": None})  # with parameters %% is %, as elsewhere
@@ -63,5 +63,5 @@ def pointers(driver: psycopg.Connection[Any], locking: str, name: str) -> tuple[
     (free,) = looked.fetchone() or (False,)
     every = pointing.fetchall()
     if not free or not all(together for *_, together in every):
-        return None
+        return ()
     return tuple(Pointer(constraint, table, tuple(ours), tuple(theirs)) for constraint, table, ours, theirs, _ in every)

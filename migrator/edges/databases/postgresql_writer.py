@@ -235,7 +235,7 @@ class PostgresqlWriter(OnConflictWriter, PostgresqlReader):
         target = relation(table, self._namespace)
         if not self._spares_lookups():
             return ()
-        found = postgresql_removing.pointers(self._driver, self._locking(target), self._literal(target)) or ()
+        found = postgresql_removing.pointers(self._driver, self._locking(target), self._literal(target))
         known = all(
             one.table in self.schema.tables and {*one.columns} <= {*self.schema.tables[one.table].columns}
             for one in found

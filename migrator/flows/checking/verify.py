@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import sleep
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
@@ -140,22 +140,6 @@ class Part:
         return sum(len(keys) for _, keys in self.snapshots)
 
 
-class _Held(Protocol):
-    """A user and the snapshot that holds him."""
-
-    @property
-    def user_key(self) -> str:
-        """Who it is."""
-
-    @property
-    def batch_id(self) -> int:
-        """The batch of the snapshot."""
-
-    @property
-    def fence(self) -> int:
-        """The fence of the snapshot."""
-
-
 def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> Scope:
     """One user, one wave, or everybody who is in the target."""
     with parts.control.read() as db:
@@ -174,13 +158,10 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
     return replace(scope_of(plan, kept, {one.user_key: one.home for one in kept}), expired=len(chosen) - len(kept))
 
 
-def scope_of(plan: plans.Plan, chosen: Iterable[_Held], homes: dict[str, str] | None = None) -> Scope:
+def scope_of(plan: plans.Plan, chosen: Iterable[portions.Held], homes: dict[str, str] | None = None) -> Scope:
     """Just these users; at home in legacy, where nothing else is said."""
-    held: dict[portions.Snapshot, list[str]] = {}
-    known = {} if homes is None else homes
-    for one in chosen:
-        held.setdefault((one.batch_id, one.fence), []).append(one.user_key)
-        known.setdefault(one.user_key, "legacy")
+    held = portions.keys_by_snapshot(chosen)
+    known = dict.fromkeys((key for keys in held.values() for key in keys), "legacy") | (homes or {})
     return Scope(plan, held, known)
 
 

@@ -19,6 +19,7 @@ from migrator.crashpoints import crash_point
 from migrator.edges import holders
 from migrator.edges.databases.base import Claim
 from migrator.errors import Aborted, DatabaseRefused, Erased, Fenced, InDoubt, MigratorError, Transient, Unreachable
+from migrator.flows import portions
 from migrator.flows.moving import batches as batch_flows
 from migrator.flows.moving import heartbeat, outlook, reading, writing
 from migrator.flows.moving.batches import Work
@@ -273,10 +274,8 @@ def _require_ours(parts: Parts, work: Work, taken: Sequence[changes.Mover]) -> N
 
 
 def _past(parts: Parts, work: Work, set_: MappingSet, taken: Sequence[changes.Mover]) -> Past:
-    by_snapshot: dict[tuple[int, int], list[str]] = {}
-    for one in taken:
-        by_snapshot.setdefault((one.batch_id, one.fence), []).append(one.user_key)
-    found = [opened(parts, work.plan.id, *snapshot).only(keys) for snapshot, keys in sorted(by_snapshot.items())]
+    held = portions.keys_by_snapshot(taken)
+    found = [opened(parts, work.plan.id, *snapshot).only(keys) for snapshot, keys in sorted(held.items())]
     return Past(set_, parts.target_schema.tables, found)
 
 

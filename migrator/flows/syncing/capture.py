@@ -112,9 +112,7 @@ def scan_all(
     progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> Scanned:
     """Read the rows of all these users again and hold them against their snapshots."""
-    held: dict[portions.Snapshot, list[str]] = {}
-    for one in movers:
-        held.setdefault((one.batch_id, one.fence), []).append(one.user_key)
+    held = portions.keys_by_snapshot(movers)
     cut = portions.cut(sorted(held.items()), portions.processes(parts, len(movers), workers))
     jobs = [verify.Part(plan_id, snapshots, True) for snapshots in cut]
     changed, gone, done = set[str](), set[str](), 0

@@ -103,7 +103,7 @@ def scope(parts: Parts, *, user: str | None = None, some: Sequence[str] = (), wa
             going, asked = users.placed(db, plan.id, CAN_GO_BACK, within), users.count(db, plan.id, within)
             settled = any(users.any_of(db, one.id, User.SETTLED) for one in whole)
         going = _with_homes(db, plan.id, going)
-    return Scope(plan, _by_snapshot(going), whole, asked - len(going), along, settled)
+    return Scope(plan, portions.by_snapshot(going), whole, asked - len(going), along, settled)
 
 
 def _with_homes(db: sa.Connection, plan_id: int, going: Sequence[users.Placed]) -> list[users.Placed]:
@@ -247,14 +247,9 @@ def _placed_now(db: sa.Connection, scope_: Scope, keys: Sequence[str]) -> Scope:
     if changes.busy(db, scope_.plan.id, keys):
         raise Busy("some of these users are being brought over; that ends within seconds: try again then")
     going = _with_homes(db, scope_.plan.id, users.placed(db, scope_.plan.id, CAN_GO_BACK, keys=keys))
-    return replace(scope_, snapshots=_by_snapshot(going), not_in_target=scope_.not_in_target + len(keys) - len(going))
-
-
-def _by_snapshot(going: Sequence[users.Placed]) -> dict[portions.Snapshot, list[users.Placed]]:
-    held: dict[portions.Snapshot, list[users.Placed]] = {}
-    for one in going:
-        held.setdefault((one.batch_id, one.fence), []).append(one)
-    return held
+    return replace(
+        scope_, snapshots=portions.by_snapshot(going), not_in_target=scope_.not_in_target + len(keys) - len(going)
+    )
 
 
 def _begun_with(db: sa.Connection, ref: str) -> int | None:

@@ -12,6 +12,7 @@ import logging
 import polars as pl
 
 from migrator.errors import MigratorError, Transient, Unreachable
+from migrator.flows import portions
 from migrator.flows.homes import thawing
 from migrator.flows.moving.kept import opened
 from migrator.flows.parts import Parts
@@ -47,11 +48,8 @@ def _finish(parts: Parts, plan: plans.Plan, keys: list[str]) -> None:
     """What the rollback that died would have recorded."""
     with parts.control.read() as db:
         going = [one for one in users.some(db, plan.id, keys) if one.status is User.ROLLING_BACK]
-    by_snapshot: dict[tuple[int, int], list[users.Placed]] = {}
-    for placed in filter(None, map(users.Placed.of, going)):
-        served = placed._replace(home=homes.TARGET)
-        by_snapshot.setdefault((placed.batch_id, placed.fence), []).append(served)
-    for (batch_id, fence), found in sorted(by_snapshot.items()):
+    served = [placed._replace(home=homes.TARGET) for placed in filter(None, map(users.Placed.of, going))]
+    for (batch_id, fence), found in sorted(portions.by_snapshot(served).items()):
         try:
             kept = opened(parts, plan.id, batch_id, fence)
         except (Unreachable, Transient):
