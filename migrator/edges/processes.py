@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ import psutil
 from migrator.edges.tokens import inherited
 from migrator.errors import Transient
 
+FAREWELL = 2.0  # seconds for orphans to end: one of them takes back what the workers shared in memory
 LOOK_EVERY = 0.05  # seconds between two looks at who has ended
 
 
@@ -67,17 +70,18 @@ def start(command: Sequence[str], environment: Mapping[str, str], cwd: Path, log
 
 
 def end(known: Known, patience: float = 30.0) -> None:
-    """SIGTERM, wait, SIGKILL; with all its children."""
+    """SIGTERM, wait, SIGKILL; with all its children, also one that it was starting when it was told."""
     if not known.alive:
         return
     process = psutil.Process(known.pid)
     family = [process, *process.children(recursive=True)]
     _quietly(process.terminate)
     still_there([process], patience)
-    left = still_there(family, 0)
-    for straggler in left:
+    _quietly(process.kill)  # before the others: from now on it starts nobody
+    _quietly(lambda: os.killpg(known.pid, signal.SIGTERM))
+    for straggler in still_there([*family, *_group(known.pid)], FAREWELL):
         _quietly(straggler.kill)
-    still_there(left, 5)
+    still_there([*family, *_group(known.pid)], 5)
 
 
 def still_there(processes: Sequence[psutil.Process], patience: float) -> list[psutil.Process]:
@@ -92,6 +96,18 @@ def still_there(processes: Sequence[psutil.Process], patience: float) -> list[ps
         if not left or time.monotonic() >= until:
             return left
         time.sleep(LOOK_EVERY)
+
+
+def _group(leader: int) -> list[psutil.Process]:
+    """Who is in the group of a child of ours; it outlives its leader."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == leader:
+                found.append(process)
+        except ProcessLookupError:
+            continue
+    return found
 
 
 def _zombie(process: psutil.Process) -> bool:
@@ -137,5 +153,5 @@ def _opened(log: Path) -> BinaryIO:
 def _quietly(act: object) -> None:
     try:
         act()  # type: ignore[operator]
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ProcessLookupError):
         pass

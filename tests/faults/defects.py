@@ -130,11 +130,12 @@ def outbox_after_the_commit(_folder: Path) -> None:
     recording.record = after
 
 
-def clock_of_the_worker(_folder: Path) -> None:
+def clock_of_the_worker(folder: Path) -> None:
     """Leases go by the clock of whoever looks; those of two machines differ by an hour."""
     from migrator.store import batches, leases
+    from tests.faults.clocks import machine
 
-    wrong = timedelta(hours=1 if os.getpid() % 2 else -1)
+    wrong = timedelta(hours=-1 if machine(folder) % 2 else 1)
     batches.clock = leases.clock = lambda db: datetime.now(UTC) + wrong
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.bakery import Bakery, settings_text
-from tests.journeys.project import REPOSITORY, Project, clean_environment
+from tests.journeys.project import REPOSITORY, Project, clean_environment, with_patience
 
 #: It is told while something is cleaned up, where Python shows an interruption to nobody.
 DEAF_FOR_A_MOMENT = """
@@ -49,4 +49,4 @@ def test_a_worker_ends_even_if_it_was_told_where_nothing_can_be_raised(tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert "ended in good order" in done.stdout
-    assert project.processes() == []
+    with_patience(lambda: not project.processes(), 10, "the end of all that it started")
