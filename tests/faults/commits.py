@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -29,7 +30,7 @@ from migrator.flows.undoing import rollbacks
 from migrator.rollout.states import Wave
 from tests.faults import figures
 from tests.faults.oracle import Finding, counted
-from tests.faults.proxy import HARMS, Proxy
+from tests.faults.proxy import HARMS, REFUSED, Proxy
 from tests.flows.bakery import TARGET, Bakery
 from tests.postgresql_server import PostgresqlServer
 
@@ -96,7 +97,7 @@ def _round(
         proxy.settle()
         findings += _looked(url, moves=1, rollbacks_=1)
         waves.retry(bakery.parts, "whole")
-        waves.start(bakery.parts, "whole")
+        _again_and_again(lambda: waves.start(bakery.parts, "whole"))
         bakery.run(until=Wave.PASSED, rest=REST.total_seconds())
         proxy.settle()
         findings += _looked(url, moves=2, rollbacks_=1)
@@ -107,16 +108,20 @@ def _round(
 
 
 def _back(bakery: Bakery) -> None:
-    """As a person would: again, as long as it says that it could not."""
+    with suppress(Refused):  # nobody is left to be put back
+        _again_and_again(
+            lambda: rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, wave="whole"), workers=1)
+        )
+
+
+def _again_and_again(act: Callable[[], object]) -> None:
+    """As a person would, as long as it says that it could not."""
     for _ in range(200):
-        try:
-            rollbacks.roll_back(bakery.parts, rollbacks.scope(bakery.parts, wave="whole"), workers=1)
-        except (InDoubt, Unreachable, Transient):
-            continue
-        except Refused:
-            pass
-        return
-    raise AssertionError("the rollback does not come to an end")
+        with suppress(InDoubt, Unreachable, Transient):
+            act()
+            return
+        time.sleep(REFUSED)
+    raise AssertionError("it does not come to an end")
 
 
 def _looked(url: str, *, moves: int, rollbacks_: int) -> list[Finding]:

@@ -27,7 +27,7 @@ def ran(program: str, *words: str, seconds: int = 600) -> list[dict[str, Any]]:
     """What a part of the campaign said; what it printed is shown where it did not come to its end."""
     ended = programs.run(["-m", f"tests.faults.{program}", *words], {"POLARS_MAX_THREADS": "1"}, seconds)
     said = ended.said
-    assert said, f"{'ended with' if ended.code is not None else 'stood still'}: {ended.err[-6000:]}"
+    assert said, f"{'stood still' if ended.code is None else f'ended with {ended.code}'}: {ended.err[-6000:]}"
     for line in said:
         print({name: value for name, value in line.items() if name not in ("points", "findings")})
         assert line["findings"] == [], f"seed {line['seed']}"
