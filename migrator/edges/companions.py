@@ -38,6 +38,17 @@ class Companions:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], most: int) -> None:
         self._command, self._environment, self.most = list(command), dict(environment), most
+        self._waiting: list[subprocess.Popen[bytes]] = []
+
+    @contextmanager
+    def expected(self, count: int) -> Iterator[None]:
+        """So many will soon be wanted: they start while we prepare what they are to do."""
+        try:
+            for _ in range(count):
+                self._waiting.append(self._started())
+            yield
+        finally:
+            self._send_away()
 
     def share(
         self, task: str, jobs: Sequence[Any], here: Callable[[Any], Any], beside: int
@@ -64,19 +75,29 @@ class Companions:
 
     @contextmanager
     def _companion(self) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            self._command,
-            env=inherited(self._environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us alone
-        )
+        process = self._waiting.pop() if self._waiting else self._started()
         try:
             yield process
         except BaseException:
             process.kill()
             raise
         finally:
+            _end(process)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            env=inherited(self._environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C in the terminal is for us alone
+        )
+
+    def _send_away(self) -> None:
+        """Nobody wanted them: they have nothing to finish."""
+        while self._waiting:
+            process = self._waiting.pop()
+            process.kill()
             _end(process)
 
 

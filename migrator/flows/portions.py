@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
 from migrator.flows.parts import Parts
@@ -53,6 +54,13 @@ def share(
             yield place, here(job)
         return
     yield from parts.companions.share(task, jobs, here, count - 1)
+
+
+@contextmanager
+def expected(parts: Parts, count: int) -> Iterator[None]:
+    """Let what is prepared within be prepared while the others of *count* processes start."""
+    with nullcontext() if parts.companions is None or count <= 1 else parts.companions.expected(count - 1):
+        yield
 
 
 def processes(parts: Parts, users: int, workers: int | None) -> int:

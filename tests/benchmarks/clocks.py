@@ -21,6 +21,10 @@ class Took:
     cpu: float  # ours, and that of every process we waited for
     server: float  # of the database servers
 
+    def less(self, other: Took) -> Took:
+        """What is left when a part of it is taken away."""
+        return Took(self.wall - other.wall, self.cpu - other.cpu, self.server - other.server)
+
     def __str__(self) -> str:
         return f"{self.wall:8.2f} s   cpu {self.cpu:7.2f}   server {self.server:7.2f}"
 

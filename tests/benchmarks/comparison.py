@@ -9,6 +9,7 @@ from itertools import chain
 from tests.benchmarks.contest import Arena, Times
 from tests.benchmarks.databases import Servers
 from tests.benchmarks.figures import Figure, Missing, Report
+from tests.benchmarks.projects import Project
 from tests.benchmarks.wanted import Wanted
 from tests.benchmarks.ways import dlt_pipeline, duckdb_across, pgloader, plain_sql, sqlalchemy_script
 from tests.benchmarks.work import target
@@ -17,17 +18,20 @@ from tests.postgresql_server import NoServer
 PEERS = (sqlalchemy_script.WAY, duckdb_across.WAY, dlt_pipeline.WAY, pgloader.WAY)
 OURS, OURS_SQLITE, OURS_MARIADB = "migrator", "migrator, SQLite to SQLite", "migrator, MariaDB to PostgreSQL"
 INSERT_SQLITE = "INSERT … SELECT, SQLite attached"
-VERIFY, ROLLBACK, PLANNING = "migrator verify", "migrator rollback wave", "migrator planning"
+PLANNING = "migrator planning"
+VERIFY, WHOLE_VERIFY = "migrator verify", "migrator verify, the whole command"
+ROLLBACK, WHOLE_ROLLBACK = "migrator rollback wave", "migrator rollback wave, the whole command"
 WHOLE_RUN = "migrator run, workers' start and the gate's verify included"
 
+_NO_START = "without the start of a command, as moving is without that of the workers"
 _AGAINST = (
     ("P1", OURS, plain_sql.TWO_STREAMS, 1.4, "moving against two streams of COPY", "the aim is 1.25"),
     ("P1", OURS, plain_sql.ONE_STREAM, 1.0, "moving against one stream of COPY", ""),
     ("P2", OURS_SQLITE, INSERT_SQLITE, 3.0, "SQLite to SQLite against INSERT … SELECT", "over an attached file"),
     ("P3", OURS_MARIADB, OURS, 1.5, "MariaDB to PostgreSQL against P1", "of ours both"),
     *(("P4", OURS, way.name, 1.0, f"moving against {way.name}", way.about) for way in PEERS),
-    ("P6", ROLLBACK, OURS, 1.0, "rollback of a wave against moving it", ""),
-    ("P7", VERIFY, OURS, 0.5, "verify against moving", "every value again"),
+    ("P6", ROLLBACK, OURS, 1.0, "rollback of a wave against moving it", _NO_START),
+    ("P7", VERIFY, OURS, 0.5, "verify against moving", f"every value again; {_NO_START}"),
 )
 
 
@@ -62,14 +66,22 @@ def _postgresql(servers: Servers, wanted: Wanted) -> Callable[[Times], None]:
         times.add(WHOLE_RUN, project.took["run"])
         times.add(PLANNING, project.planned)
         if wanted.any("P7"):
-            project.do("verify")
-            times.add(VERIFY, project.took["verify"])
+            _add_work(times, project, VERIFY, WHOLE_VERIFY, "verify", "verify --user")
         if wanted.any("P6"):
-            project.do("rollback wave whole --yes")
-            times.add(ROLLBACK, project.took["rollback"])
+            _add_work(times, project, ROLLBACK, WHOLE_ROLLBACK, "rollback wave whole --yes", "rollback user --dry-run")
             _require_empty(arena)
 
     return measure
+
+
+def _add_work(times: Times, project: Project, name: str, whole: str, command: str, for_one: str) -> None:
+    """How long a command takes for everybody, and without what it takes for one user, which is its start."""
+    project.do(f"{for_one} {project.somebody()}")
+    start = project.took[command.split()[0]]
+    project.do(command)
+    took = project.took[command.split()[0]]
+    times.add(whole, took)
+    times.add(name, took.less(start))
 
 
 def _sqlite(servers: Servers, wanted: Wanted) -> Callable[[Times], None]:

@@ -79,6 +79,11 @@ class Project:
             [(first, last)] = control.execute("select min(started_at), max(finished_at) from batches")
         return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
+    def somebody(self) -> str:
+        """The key of a user."""
+        with closing(sqlite3.connect(self.folder / ".migrator" / "control.db")) as control:
+            return str(control.execute("select min(user_key) from users").fetchone()[0])
+
     def do(self, command: str) -> str:
         """Run one command that must succeed; what it took is kept under its first words."""
         words = command.split()

@@ -54,6 +54,28 @@ def test_what_a_companion_raises_is_raised_here() -> None:
         list(companions(REFUSES).share("task", list(range(200)), here, 1))
 
 
+def test_who_was_expected_does_the_work_and_who_was_not_wanted_goes_home() -> None:
+    before = set(psutil.Process().children())
+    ours = companions(WORKS)
+    with ours.expected(2):
+        early = {one.pid for one in set(psutil.Process().children()) - before}
+        found = dict(ours.share("task", list(range(20)), here, 1))
+        beside = {who for _, _, who in found.values()} - {os.getpid()}
+
+    assert len(early) == 2
+    assert len(beside) == 1
+    assert beside < early
+    assert set(psutil.Process().children()) <= before
+
+
+def test_who_was_expected_goes_home_when_the_preparation_fails() -> None:
+    before = set(psutil.Process().children())
+    with pytest.raises(DatabaseRefused), companions(WORKS).expected(1):
+        raise DatabaseRefused("unique", "23505", "email", "accounts")
+
+    assert set(psutil.Process().children()) <= before
+
+
 def test_none_is_left_when_nobody_wants_the_rest() -> None:
     before = set(psutil.Process().children())
     with closing(companions(WORKS).share("task", list(range(50)), here, 1)) as done:

@@ -182,18 +182,19 @@ def verify(
         progress: Told how many users were done after each part.
     """
     result = Verified(expired_users=scope_.expired)
-    if drift:
-        result.schema_changes = [str(change) for change in schema_changes.found(parts, scope_.plan)]
     users = len(scope_.homes)
-    cut = portions.cut(sorted(scope_.snapshots.items()), portions.processes(parts, users, workers))
-    jobs = [Part(scope_.plan.id, snapshots, drift) for snapshots in cut]
+    beside = portions.processes(parts, users, workers)
     found: dict[int, Verified] = {}
-    with closing(
-        portions.share(parts, "verify", jobs, lambda job: part(parts, job), users=users, workers=workers)
-    ) as on:
-        for place, one in on:
-            found[place] = one
-            progress(jobs[place].users)
+    with portions.expected(parts, beside):
+        if drift:
+            result.schema_changes = [str(change) for change in schema_changes.found(parts, scope_.plan)]
+        cut = portions.cut(sorted(scope_.snapshots.items()), beside)
+        jobs = [Part(scope_.plan.id, snapshots, drift) for snapshots in cut]
+        going = portions.share(parts, "verify", jobs, lambda job: part(parts, job), users=users, workers=beside)
+        with closing(going) as done:
+            for place, one in done:
+                found[place] = one
+                progress(jobs[place].users)
     for place in sorted(found):
         result.add(found[place], scope_.homes)
     for _ in range(LOOKS):

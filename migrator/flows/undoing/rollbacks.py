@@ -155,19 +155,20 @@ def roll_back(
     result = RolledBack(dry_run=dry_run, policy=policy, not_in_target=scope_.not_in_target, along=list(scope_.along))
     if not scope_.users and not _begun(scope_):
         raise Refused(NO_WAY_BACK if scope_.settled else "nobody here is in the target: nothing to roll back")
-    if not dry_run:
-        with approvals.asking(parts):
-            scope_ = _begin(parts, scope_, policy)
-    beside = _processes(parts, scope_, workers, dry_run=dry_run)
-    cut = portions.cut(sorted(scope_.snapshots.items(), reverse=True), beside)
-    jobs = [Part(scope_.plan, snapshots, dry_run, beside > 1 and not dry_run, policy) for snapshots in cut]
-    going = portions.share(
-        parts, "rollback", jobs, lambda job: part(parts, job), users=scope_.users, workers=beside
-    )  # fmt: skip
-    with closing(going) as done:
-        for place, one in done:
-            result.add(one)
-            progress(jobs[place].users - sum(len(whose) for _, whose in one.left))
+    with portions.expected(parts, _processes(parts, scope_, workers, dry_run=dry_run)):
+        if not dry_run:
+            with approvals.asking(parts):
+                scope_ = _begin(parts, scope_, policy)
+        beside = _processes(parts, scope_, workers, dry_run=dry_run)
+        cut = portions.cut(sorted(scope_.snapshots.items(), reverse=True), beside)
+        jobs = [Part(scope_.plan, snapshots, dry_run, beside > 1 and not dry_run, policy) for snapshots in cut]
+        going = portions.share(
+            parts, "rollback", jobs, lambda job: part(parts, job), users=scope_.users, workers=beside
+        )  # fmt: skip
+        with closing(going) as done:
+            for place, one in done:
+                result.add(one)
+                progress(jobs[place].users - sum(len(whose) for _, whose in one.left))
     for snapshot, found in sorted(result.left, reverse=True):
         result.add(part(parts, Part(scope_.plan, ((snapshot, found),), dry_run, False, policy)))
         progress(len(found))
