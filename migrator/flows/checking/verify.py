@@ -184,12 +184,12 @@ def verify(
     result = Verified(expired_users=scope_.expired)
     users = len(scope_.homes)
     beside = portions.processes(parts, users, workers)
+    cut = portions.cut(sorted(scope_.snapshots.items()), beside)
+    jobs = [Part(scope_.plan.id, snapshots, drift) for snapshots in cut]
     found: dict[int, Verified] = {}
-    with portions.expected(parts, beside):
+    with portions.expected(parts, min(beside, len(jobs))):
         if drift:
             result.schema_changes = [str(change) for change in schema_changes.found(parts, scope_.plan)]
-        cut = portions.cut(sorted(scope_.snapshots.items()), beside)
-        jobs = [Part(scope_.plan.id, snapshots, drift) for snapshots in cut]
         going = portions.share(parts, "verify", jobs, lambda job: part(parts, job), users=users, workers=beside)
         with closing(going) as done:
             for place, one in done:

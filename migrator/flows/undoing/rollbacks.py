@@ -155,7 +155,8 @@ def roll_back(
     result = RolledBack(dry_run=dry_run, policy=policy, not_in_target=scope_.not_in_target, along=list(scope_.along))
     if not scope_.users and not _begun(scope_):
         raise Refused(NO_WAY_BACK if scope_.settled else "nobody here is in the target: nothing to roll back")
-    with portions.expected(parts, _processes(parts, scope_, workers, dry_run=dry_run)):
+    likely = min(_processes(parts, scope_, workers, dry_run=dry_run), len(scope_.snapshots))
+    with portions.expected(parts, likely):
         if not dry_run:
             with approvals.asking(parts):
                 scope_ = _begin(parts, scope_, policy)
