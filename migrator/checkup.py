@@ -174,7 +174,11 @@ def _schemas(runtime: Runtime) -> Iterator[Check]:
 
 
 def _throttle(runtime: Runtime) -> Iterator[Check]:
+    from migrator.runtime.machine import utc_now
+
     throttle = runtime.throttle
+    if closed := throttle.schedule.why_closed(utc_now()):
+        yield Check("throttle", "pass", f"{closed}: until then no batch of a wave starts")
     wanted = throttle.wanted(())
     if not wanted and not throttle.queries:
         said = "no limit is set" + (f"; batches wait while {throttle.flag} is there" if throttle.flag else "")

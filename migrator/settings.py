@@ -166,9 +166,10 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """When waves may start batches: "22:00-06:00", in `timezone`; empty = always."""
+    """When waves may start batches: "22:00-06:00", in `timezone`; empty = always. Never on the days of `blackouts`."""
 
     windows: tuple[str, ...] = ()
+    blackouts: tuple[str, ...] = ()
     timezone: str = "UTC"
 
 

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -71,9 +70,7 @@ class Supervisor:
         self._start_celery()
         parts = self.runtime.parts
         self.queue = Queue(self.broker)
-        self.dispatcher = Dispatcher(
-            parts, self.queue, self.id, parts.now(), _windows(self.runtime), self.runtime.throttle
-        )
+        self.dispatcher = Dispatcher(parts, self.queue, self.id, parts.now(), self.runtime.throttle)
 
     def tick(self) -> None:
         """Restart what died or hears nothing, say that we live, let the dispatcher do what is due. An outage is waited out."""
@@ -265,10 +262,3 @@ def _started(pid: int) -> float:
     import psutil
 
     return float(psutil.Process(pid).create_time())
-
-
-def _windows(runtime: Runtime) -> Callable[[datetime], bool]:
-    from migrator.rollout import schedule
-
-    section = runtime.settings.schedule
-    return schedule.read(section.windows, (), section.timezone).open_at

@@ -11,6 +11,7 @@ from migrator.rollout.states import Wave
 from migrator.store import plans, waves
 
 ACTIVE = (Wave.RUNNING, Wave.PAUSING, Wave.PAUSED, Wave.HELD, Wave.CHECKING, Wave.CANCELLING, Wave.ROLLING_BACK)
+SCHEDULE = "schedule"  # the signal by which a wave waits for its hours: whoever is asked for goes ahead all the same
 ENDED = (Wave.PASSED, Wave.CANCELLED, Wave.ROLLED_BACK)
 
 
@@ -35,6 +36,11 @@ def waits(wave: waves.Wave) -> dict[str, Any] | None:
     said = "; ".join(reason["sentence"] for reason in wave.waiting["reasons"])
     sentence = f"waiting: {said} (since {since:%H:%M:%S} UTC)"
     return {"since": since, "reasons": wave.waiting["reasons"], "sentence": sentence}
+
+
+def awaits_its_hours(wave: waves.Wave) -> bool:
+    """Whether a wave waits for nothing but the hours in which its batches may start."""
+    return wave.waiting is not None and {one["signal"] for one in wave.waiting["reasons"]} == {SCHEDULE}
 
 
 def held_sentence(wave: waves.Wave) -> str:

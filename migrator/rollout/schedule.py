@@ -1,4 +1,4 @@
-"""When a wave may start batches: windows, blackouts, soak times. *now* is always given; nobody here asks the clock."""
+"""When a wave may start batches: windows and blackouts. *now* is always given; nobody here asks the clock."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ class Schedule:
         inside = not self.windows or any(window.open_at(now) for window in self.windows)
         return inside and not any(blackout.covers(now) for blackout in self.blackouts)
 
+    def why_closed(self, now: datetime) -> str | None:
+        """Say until when no batch may start; None where one may."""
+        if self.open_at(now):
+            return None
+        opens = self.next_open(now)
+        until = f"until {opens.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if opens else "for more than a year"
+        return f"the schedule is closed {until}"
+
     def next_open(self, now: datetime) -> datetime | None:
         """Give the first instant from *now* on at which a batch may start; None: not within a year."""
         return next((moment for moment in sorted(self._changes(now)) if self.open_at(moment)), None)
@@ -110,11 +118,6 @@ def read(windows: Sequence[str], blackouts: Sequence[str] = (), zone: str = "UTC
     return Schedule(
         tuple(window for window in read_windows if window), tuple(blackout for blackout in read_blackouts if blackout)
     )
-
-
-def soak_left(drained_at: datetime, soak: timedelta, now: datetime) -> timedelta:
-    """Say how long a wave still has to be watched before its gate decides; zero when it may."""
-    return max(timedelta(), drained_at + soak - now)
 
 
 def _try(reader: Callable[[str, str], T], text: str, zone: str, problems: list[str]) -> T | None:

@@ -62,7 +62,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One signal that stops: lag · sessions · statement · sql · flag · order · probe · read-only."""
+    """One signal that stops: lag · sessions · statement · sql · flag · order · probe · read-only · schedule."""
 
     signal: str
     of: str

@@ -273,12 +273,13 @@ class Runtime:
 
     @cached_property
     def throttle(self) -> Throttle:
-        """What is watched while waves run, and above which limits they wait."""
+        """What is watched while waves run, above which limits they wait, and in which hours they go on."""
         from migrator.edges.databases.watching import watch
         from migrator.flows.steering.throttling import Query, Throttle
+        from migrator.rollout import schedule
         from migrator.rollout.throttle import Limits
 
-        said = self.settings.throttle
+        said, hours = self.settings.throttle, self.settings.schedule
         urls = {_role(name): section.url for name, section in self.settings.legacies.items()}
         urls["target"] = self.settings.target.url
         return Throttle(
@@ -290,6 +291,7 @@ class Runtime:
             queries=[Query(name, one["query"], float(one["above"])) for name, one in said.sql.items()],
             limits=Limits(said.max_lag, said.max_sessions, said.max_statement),
             flag=said.flag,
+            schedule=schedule.read(hours.windows, hours.blackouts, hours.timezone),
         )
 
     @property

@@ -27,11 +27,11 @@ from tests.benchmarks.projects import Project
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: step -> the files and functions that do it.
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {
+    "claim": (("flows/moving/batches.py", "claim"),),
     "read legacy": (("flows/moving/reading.py", "read"),),
     "map": (("flows/moving/reading.py", "map_"),),
     "look at the target": (("flows/moving/writing.py", "look"),),
-    "hashes": (("flows/moving/batches.py", "_hashes"),),
-    "snapshot": (("flows/moving/batches.py", "_keep"),),
+    "snapshot": (("flows/moving/batches.py", "keep"),),
     "fence and ledger": (("edges/databases/writer.py", "fence"), ("edges/databases/writer.py", "take")),
     "look again under locks": (("flows/moving/writing.py", "_unchanged"),),
     "stage and merge": (("edges/databases/writer.py", "add"), ("edges/databases/writer.py", "write")),

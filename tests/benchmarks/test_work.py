@@ -14,6 +14,7 @@ from migrator.cli import app
 from migrator.flows.moving import batches
 from migrator.flows.steering import waves
 from migrator.store import batches as store
+from tests.benchmarks import batch_profile
 from tests.benchmarks.databases import Database
 from tests.benchmarks.projects import PLANNING, Project
 from tests.benchmarks.ways import plain_sql, sqlalchemy_script
@@ -171,3 +172,9 @@ def test_tables_that_were_changed_are_noticed(moved: Sides) -> None:
 
     with pytest.raises(checks.Wrong, match=r"changed the tables.*accounts: phone.*order_lines: .*orders: FOREIGN KEY"):
         checks.check_shape(moved[1], before, "somebody")
+
+
+def test_every_step_of_the_profile_names_functions_that_are_there() -> None:
+    for places in batch_profile.STEPS.values():
+        for file, name in places:
+            assert f"def {name}(" in (batch_profile.REPOSITORY / "migrator" / file).read_text(encoding="utf-8")

@@ -146,11 +146,8 @@ def test_what_changes_between_two_ticks_is_seen_by_the_next(moved: Bakery, tmp_p
     assert bakery.tick(dispatcher) == [(CHECK, (bakery.wave().id,))]
 
 
-def test_nothing_is_rung_for_outside_the_window_or_before_its_time(started: Bakery, tmp_path: Path) -> None:
+def test_nothing_is_rung_for_before_its_time(started: Bakery, tmp_path: Path) -> None:
     bakery = started.copy(tmp_path / "b")
-    closed = replace(bakery.dispatcher(), window_open=lambda now: False)
-    assert bakery.tick(closed) == []
-
     with bakery.parts.control.read() as db:
         later = batch_store.clock(db) + timedelta(minutes=5)
     change_batches(bakery, not_before=later)

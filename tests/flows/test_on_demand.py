@@ -135,7 +135,10 @@ def stop(bakery: Bakery) -> None:
 
 
 def busy(bakery: Bakery) -> None:
-    told = {"since": "2030-01-31T09:30:00+00:00", "reasons": [{"sentence": "legacy has 90 sessions"}]}
+    told = {
+        "since": "2030-01-31T09:30:00+00:00",
+        "reasons": [{"signal": "sessions", "sentence": "legacy has 90 sessions"}],
+    }
     put(bakery, Wave.RUNNING, waiting=told)
 
 

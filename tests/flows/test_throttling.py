@@ -17,17 +17,19 @@ import sqlalchemy as sa
 from migrator.edges.databases.watching import Pressure, watch
 from migrator.errors import Unreachable
 from migrator.flows.helping import overview
+from migrator.flows.homes import on_demand
 from migrator.flows.moving import batches
 from migrator.flows.steering import campaign, orders, waves
 from migrator.flows.steering.dispatching import Dispatcher
 from migrator.flows.steering.throttling import LOOK_EVERY, Query, Throttle
+from migrator.rollout import schedule
 from migrator.rollout.states import Batch, Wave
 from migrator.rollout.throttle import Limits
 from migrator.store import batches as batch_store
 from migrator.store import journal, leases
 from tests.edges.databases.places import at_work
 from tests.flows.bakery import Bakery
-from tests.flows.memory import Clock
+from tests.flows.memory import NOW, Clock
 from tests.mariadb_server import MariadbServer
 from tests.postgresql_server import PostgresqlServer
 
@@ -184,6 +186,44 @@ def test_a_person_stops_a_wave_and_lets_it_go_on(started: Bakery, tmp_path: Path
 
     orders.give(scene.bakery.parts, scene.throttle, "whole", "throttle", "off")
     assert len(scene.tick(seconds=0.1)) == 2
+
+
+def test_outside_its_hours_a_wave_waits_and_says_when_they_come(started: Bakery, tmp_path: Path) -> None:
+    scene = a_scene(started, tmp_path, schedule=schedule.read(["11:00-12:00"]))
+
+    assert scene.tick() == []
+    assert scene.waiting == f"waiting: the schedule is closed until {NOW:%Y-%m-%d} 11:00 UTC (since 09:30:02 UTC)"
+    assert scene.tick(hours=1) == []
+    assert len(scene.tick(hours=1)) == 2
+    assert scene.waiting is None
+
+
+def test_what_was_rung_for_within_the_hours_is_not_begun_behind_them(started: Bakery, tmp_path: Path) -> None:
+    scene = a_scene(started, tmp_path, schedule=schedule.read(["09:00-10:00"]))
+    heard = scene.tick()
+
+    assert len(heard) == 2 and scene.tick(hours=1) == []
+    for task, ids in heard:
+        scene.bakery.work(task, ids)
+
+    assert set(scene.bakery.users().values()) == {"planned"}
+
+
+def test_whoever_is_asked_for_does_not_wait_for_the_hours(started: Bakery, tmp_path: Path) -> None:
+    flag = tmp_path / "stop"
+    scene = a_scene(started, tmp_path, schedule=schedule.read(["11:00-12:00"]), flag=flag)
+    assert scene.tick() == []
+    on_demand.ask(scene.bakery.parts, "7")
+    flag.touch()
+    assert scene.tick() == [], "who is asked for waits for the databases"
+    flag.unlink()
+
+    [(task, ids)] = scene.tick()
+    scene.bakery.work(task, ids)
+
+    users = scene.bakery.users()
+    assert users.pop("7") == "live"
+    assert set(users.values()) == {"planned"}
 
 
 def test_what_was_rung_for_before_is_not_begun_while_the_wave_waits(started: Bakery, tmp_path: Path) -> None:

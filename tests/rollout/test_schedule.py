@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -79,6 +79,16 @@ def test_a_schedule_that_never_opens_says_so():
     assert schedule.read(["Mon 09:00-10:00"], ["2026-01-01 to 2028-01-01"]).next_open(at("2026-02-01 00:00")) is None
 
 
+def test_it_says_until_when_it_is_closed():
+    nights = schedule.read(["22:00-06:00 Europe/Berlin"], ["2026-12-24 Europe/Berlin"])
+
+    assert nights.why_closed(at("2026-12-20 23:00")) is None
+    assert nights.why_closed(at("2026-12-20 12:00")) == "the schedule is closed until 2026-12-20 21:00 UTC"
+    assert nights.why_closed(at("2026-12-24 02:00")) == "the schedule is closed until 2026-12-24 23:00 UTC"
+    never = schedule.read(["Mon 09:00-10:00"], ["2026-01-01 to 2028-01-01"])
+    assert never.why_closed(at("2026-02-01 00:00")) == "the schedule is closed for more than a year"
+
+
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(SettingWrong) as wrong:
         schedule.read(
@@ -87,11 +97,3 @@ def test_all_mistakes_are_told_at_once():
         )
 
     assert len(wrong.value.problems) == 7
-
-
-def test_soak_counts_from_the_last_batch():
-    drained = at("2026-10-05 12:00")
-
-    assert schedule.soak_left(drained, timedelta(hours=24), at("2026-10-06 11:00")) == timedelta(hours=1)
-    assert schedule.soak_left(drained, timedelta(hours=24), at("2026-10-07 11:00")) == timedelta()
-    assert schedule.soak_left(drained, timedelta(), drained) == timedelta()

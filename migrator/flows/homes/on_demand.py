@@ -210,7 +210,7 @@ def _waits(parts: Parts, db: sa.Connection, plan: plans.Plan, wave: waves.Wave) 
         if other.status is Wave.HELD:
             return wave_view.held_sentence(other)
         waits = wave_view.waits(other)
-        if waits:
+        if waits and not wave_view.awaits_its_hours(other):
             return f"wave {other.name} is {waits['sentence']}"
     if wave.status not in (Wave.APPROVED, Wave.RUNNING):
         return f"wave {wave.name} is {wave.status}"

@@ -19,6 +19,7 @@ from migrator.crashpoints import crash_point
 from migrator.edges.databases.base import Claim
 from migrator.edges.snapshots import Ref
 from migrator.errors import Aborted, DatabaseRefused, Erased, Fenced, InDoubt, MigratorError, Transient, Unreachable
+from migrator.flows import wave_view
 from migrator.flows.moving import heartbeat, leaving, outlook, reading, recording, writing
 from migrator.flows.moving.kept import KeptBatch
 from migrator.flows.parts import Parts
@@ -66,13 +67,20 @@ def claim(parts: Parts, batch_id: int, dispatch_no: int | None, owner: str) -> W
     with parts.control.write() as db:
         # held until we commit: who pauses the wave sees our lease, or we see the pause
         wave = waves.of_batch(db, batch_id)
-        if wave is None or wave.waiting or not _may_begin(db, wave, batch_id):
-            return None  # while it waits nothing is begun, whatever was rung for before
+        if wave is None or not _may_begin(db, wave, batch_id):
+            return None
         return _take(parts, db, wave, batch_id, dispatch_no, owner)
 
 
 def _may_begin(db: sa.Connection, wave: waves.Wave, batch_id: int) -> bool:
-    """A batch of a running wave; or one that was made for a user who is asked for, while his wave waits for its turn."""
+    """
+    A batch of a running wave; or one that was made for a user who is asked for, while his wave waits for its turn.
+
+    While a wave waits nothing is begun, whatever was rung for before; but who is asked for does not wait for its hours.
+    """
+    if wave.waiting:
+        running = wave.status is states.Wave.RUNNING
+        return running and wave_view.awaits_its_hours(wave) and requests.asked_for(db, batch_id)
     if wave.status is not states.Wave.APPROVED:
         return wave.status is states.Wave.RUNNING
     return requests.asked_for(db, batch_id) and plans.get(db, wave.plan_id).status == "approved"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -66,7 +66,6 @@ class Dispatcher:
     bell: Bell
     owner: str
     started_at: datetime
-    window_open: Callable[[datetime], bool] = lambda now: True
     throttle: throttling.Throttle = field(default_factory=throttling.Throttle)
     reaped_at: datetime | None = None
     silent_until: datetime | None = None
@@ -169,17 +168,18 @@ class Dispatcher:
         log.warning("batch %s: its worker was lost", batch.id)
 
     def _throttle(self, closed: switches.Switch | None) -> None:
-        """Look how busy the databases are, outside of any transaction, and let running waves wait or go on."""
+        """Look at the clock and how busy the databases are, outside of any transaction, and let running waves wait or go on."""
+        now = self.parts.now()
         with self.parts.control.read() as db:
             active = waves.in_status(db, wave_view.ACTIVE)
         running = [wave for wave in active if wave.status is Wave.RUNNING]
-        measured = self.throttle.look(self.parts.now(), running) if running else []
+        measured = self.throttle.look(now, running) if running else []
         first = [read_only.reason(closed)] if closed else []
         for wave in active:
-            reasons = first + self.throttle.reasons(wave, measured) if wave in running else []
+            reasons = first + self.throttle.reasons(wave, measured, now) if wave in running else []
             if throttling.differs(wave, reasons):
                 with self.parts.control.write() as db:
-                    throttling.settle(db, waves.get(db, wave.id), reasons, self.parts.now())
+                    throttling.settle(db, waves.get(db, wave.id), reasons, now)
                 self._tell(wave, reasons)
 
     def _tell(self, wave: waves.Wave, reasons: Sequence[Reason]) -> None:
@@ -216,7 +216,7 @@ class Dispatcher:
 
     def _batches(self, db: sa.Connection, wave: waves.Wave, now: datetime, slots: int) -> list[tuple[int, int]]:
         """(batch, dispatch number) of those to ring for: at most twice the slots under way, the ramp one by one."""
-        if wave.waiting or not self.window_open(now):
+        if wave.waiting or not self.throttle.schedule.open_at(self.parts.now()):
             return []
         mine = batches.of_wave(db, wave.id, (Batch.READY, Batch.RUNNING))
         ramp = [batch for batch in mine if batch.ramp]

@@ -1,4 +1,4 @@
-"""Look how busy the databases are, and let a running wave wait, with its reasons, until they are not."""
+"""Look at the clock and how busy the databases are, and let a running wave wait, with its reasons, until it may go on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import sqlalchemy as sa
 
 from migrator.edges.databases.watching import LAG, SESSIONS, STATEMENT, Watch
 from migrator.errors import MigratorError
+from migrator.flows import wave_view
 from migrator.rollout import throttle
+from migrator.rollout.schedule import Schedule
 from migrator.rollout.throttle import Limits, Measured, Reason
 from migrator.store import batches, journal, waves
 
@@ -31,13 +33,14 @@ class Query:
 
 @dataclass
 class Throttle:
-    """What is watched, and its limits. `watches` are legacy and target by name, `replicas` those that only lag."""
+    """What is watched, its limits, and the hours. `watches` are legacy and target by name, `replicas` those that only lag."""
 
     watches: Mapping[str, Watch] = field(default_factory=dict)
     replicas: Mapping[str, Watch] = field(default_factory=dict)
     queries: Sequence[Query] = ()
     limits: Limits = field(default_factory=Limits)
     flag: Path | None = None
+    schedule: Schedule = field(default_factory=Schedule)
     _measured: list[Measured] = field(default_factory=list)
     _looked_at: tuple[datetime, frozenset[str]] | None = None
 
@@ -46,12 +49,14 @@ class Throttle:
         """The kinds of databases that are watched."""
         return {watch.dialect for watch in self.watches.values()}
 
-    def reasons(self, wave: waves.Wave, measured: Sequence[Measured]) -> list[Reason]:
+    def reasons(self, wave: waves.Wave, measured: Sequence[Measured], now: datetime) -> list[Reason]:
         """Why a wave has to wait now."""
+        closed = self.schedule.why_closed(now)
+        hours = [Reason(wave_view.SCHEDULE, "settings", None, None, closed)] if closed else []
         orders = wave.orders or {}
         raised = str(self.flag) if self.flag is not None and self.flag.exists() else None
         ordered_by = orders.get("throttle")
-        return throttle.decide(measured, self.limits.under(orders), flag=raised, ordered_by=ordered_by)
+        return hours + throttle.decide(measured, self.limits.under(orders), flag=raised, ordered_by=ordered_by)
 
     def look(self, now: datetime, running: Sequence[waves.Wave]) -> list[Measured]:
         """Measure what limits are set for, all databases beside each other; not again before two seconds are over."""
