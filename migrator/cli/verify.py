@@ -44,7 +44,7 @@ def verify(
     with runtime.connect() as rt:
         scope = flow.scope(rt.parts, user=user, wave=wave)
         with show.progress() as bars:
-            bar = bars.add_task("verifying", total=len(scope.homes))
+            bar = bars.add_task("verifying", total=scope.users)
             found = flow.verify(
                 rt.parts,
                 scope,

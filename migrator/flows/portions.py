@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
@@ -10,7 +10,7 @@ from migrator.flows.parts import Parts
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Whose = TypeVar("Whose")
+Whose = TypeVar("Whose", bound=Sized)
 Snapshot = tuple[int, int]  # batch and fence
 
 
@@ -83,18 +83,16 @@ def keys_by_snapshot(users: Iterable[Held]) -> dict[Snapshot, list[str]]:
     return {snapshot: [one.user_key for one in held] for snapshot, held in by_snapshot(users).items()}
 
 
-def cut(
-    snapshots: Sequence[tuple[Snapshot, Sequence[Whose]]], count: int
-) -> list[tuple[tuple[Snapshot, tuple[Whose, ...]], ...]]:
+def cut(snapshots: Sequence[tuple[Snapshot, Whose]], count: int) -> list[tuple[tuple[Snapshot, Whose], ...]]:
     """Snapshots, with their users, in parts: neighbours together, for *count* processes."""
     users = sum(len(whose) for _, whose in snapshots)
     size = min(AT_ONCE, users // (count * PARTS_EACH)) if count > 1 else AT_ONCE
-    found: list[list[tuple[Snapshot, tuple[Whose, ...]]]] = []
+    found: list[list[tuple[Snapshot, Whose]]] = []
     held = 0
     for snapshot, whose in snapshots:
         if not found or held + len(whose) > size:
             found.append([])
             held = 0
-        found[-1].append((snapshot, tuple(whose)))
+        found[-1].append((snapshot, whose))
         held += len(whose)
     return [tuple(part) for part in found]

@@ -22,6 +22,7 @@ from migrator.store.tables import users
 if TYPE_CHECKING:
     import polars as pl
 
+_AT_ONCE = 50_000  # rows that are Python's own at a time
 USER, ROWS = "user", "rows"  # kinds: a person, or a row of nobody that is its own owner
 
 
@@ -149,17 +150,26 @@ def placed(
     keys: Sequence[str] | None = None,
 ) -> list[Placed]:
     """Where the users in *statuses* are who have a snapshot, of a plan, of one of its waves or of *keys*, in key order."""
-    query = sa.select(*(users.c[name] for name in Placed._fields)).where(
-        users.c.plan_id == plan_id,
-        users.c.status.in_([status.value for status in statuses]),
-        users.c.batch_id.is_not(None),
-        users.c.fence.is_not(None),
-    )
-    if wave_id is not None:
-        query = query.where(users.c.wave_id == wave_id)
+    query = sa.select(*(users.c[name] for name in Placed._fields)).where(*_with_snapshot(plan_id, statuses, wave_id))
     if keys is not None:
         query = query.where(among(db, users.c.user_key, keys))
     return sorted(map(Placed._make, db.execute(query)))
+
+
+def held(db: sa.Connection, plan_id: int, statuses: Iterable[Status], wave_id: int | None = None) -> pl.DataFrame:
+    """The same users as `placed`, as `user_key`, `batch_id`, `fence`: a tenth of the memory, so that a million are few."""
+    import polars as pl
+
+    schema = {"user_key": pl.String, "batch_id": pl.Int64, "fence": pl.Int64}
+    query = sa.select(*(users.c[name] for name in schema)).where(*_with_snapshot(plan_id, statuses, wave_id))
+    found = db.execute(query, execution_options={"yield_per": _AT_ONCE})
+    lots = [pl.DataFrame(lot, schema=schema, orient="row") for lot in found.partitions()]
+    return pl.concat([pl.DataFrame(schema=schema), *lots]).sort("user_key")
+
+
+def _with_snapshot(plan_id: int, statuses: Iterable[Status], wave_id: int | None) -> list[sa.ColumnElement[bool]]:
+    mine = [users.c.plan_id == plan_id, _still(statuses), users.c.batch_id.is_not(None), users.c.fence.is_not(None)]
+    return mine if wave_id is None else [*mine, users.c.wave_id == wave_id]
 
 
 def snapshots(db: sa.Connection, plan_id: int, statuses: Iterable[Status]) -> list[tuple[int, int]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from time import sleep
 from typing import Any
 
@@ -35,8 +36,10 @@ from migrator.rollout import states
 from migrator.rollout.states import User
 from migrator.store import effects, journal, leases, plans, retention, users, waves
 from migrator.store.control import clock
+from migrator.store.homes import LEGACY, TARGET
 
 log = logging.getLogger("migrator.verify")
+Keys = Sequence[str] | pl.Series  # of users; a series of many is a tenth of them as objects
 IN_TARGET = (User.MOVED, User.LIVE, User.SETTLED)
 TOLD = dict.fromkeys(("user", "mapping", "key", "field", "kind", "meant", "found"), pl.String())
 TOGETHER = 16_000_000  # bytes of source rows of small snapshots that are compared together
@@ -76,8 +79,8 @@ class Verified:
             self.differing |= set(found.filter(~is_extra)["user"].drop_nulls())
         self.differences += found.head(max(0, SHOWN - len(self.differences))).iter_rows(named=True)
 
-    def add(self, other: Verified, homes: Mapping[str, str]) -> None:
-        """Take in what was found of other users, and say where each of them is at home."""
+    def add(self, other: Verified) -> None:
+        """Take in what was found of other users."""
         self.checked_users += other.checked_users
         self.checked_nobody += other.checked_nobody
         self.checked_rows += other.checked_rows
@@ -86,12 +89,10 @@ class Verified:
         self.differing |= other.differing
         self.with_extra |= other.with_extra
         self.drifted |= other.drifted
-        changed = {user for user, kind in other.drifted.items() if kind == "legacy changed"}
-        self.late_writes |= {user for user in changed if homes.get(user) == "target"}
+        self.late_writes |= other.late_writes
         self.busy |= other.busy
         for mine, theirs in ((self.differences, other.differences), (self.drift, other.drift)):
-            news = theirs[: max(0, SHOWN - len(mine))]
-            mine += [{**one, "home": homes.get(one["user"], "legacy")} for one in news]
+            mine += theirs[: max(0, SHOWN - len(mine))]
         for name, counted in other.per_mapping.items():
             self.count(name, **counted)
         for name, checked in other.sums.items():
@@ -118,12 +119,20 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rows are compared: snapshots with the users each holds, and every user's home."""
+    """Whose rows are compared: snapshots with the users each holds."""
 
     plan: plans.Plan
-    snapshots: dict[portions.Snapshot, list[str]]
-    homes: dict[str, str]
+    snapshots: Mapping[portions.Snapshot, Keys]
     expired: int = 0  # users of whom nobody can tell any more what was meant: their snapshots are gone on purpose
+
+    @property
+    def users(self) -> int:
+        """How many are in it."""
+        return sum(len(keys) for keys in self.snapshots.values())
+
+    def in_order(self) -> tuple[tuple[portions.Snapshot, Keys], ...]:
+        """The snapshots as they came into being."""
+        return tuple(sorted(self.snapshots.items(), key=itemgetter(0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class Part:
     """Some snapshots of a scope, with the users of each that are in it."""
 
     plan_id: int
-    snapshots: tuple[tuple[portions.Snapshot, tuple[str, ...]], ...]
+    snapshots: tuple[tuple[portions.Snapshot, Keys], ...]
     drift: bool
 
     @property
@@ -150,19 +159,23 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
                 raise NotFound(f'there is no user "{user}" in plan {plan.id}; `migrator user find` looks by e-mail')
             # one account is checked as a whole: users who merged are compared together
             together = [one for one in users.with_groups(db, plan.id, [user]) if one.status in IN_TARGET]
-            chosen = [one for one in map(users.Placed.of, together) if one is not None]
+            whole = scope_of(plan, filter(None, map(users.Placed.of, together)))
         else:
-            chosen = users.placed(db, plan.id, IN_TARGET, waves.find(db, plan.id, wave).id if wave else None)
+            wave_id = waves.find(db, plan.id, wave).id if wave else None
+            whole = Scope(plan, _by_snapshot(users.held(db, plan.id, IN_TARGET, wave_id)))
         gone = retention.expired(db, plan.id)
-    kept = [one for one in chosen if (one.batch_id, one.fence) not in gone]
-    return replace(scope_of(plan, kept, {one.user_key: one.home for one in kept}), expired=len(chosen) - len(kept))
+    there = Scope(plan, {snapshot: keys for snapshot, keys in whole.snapshots.items() if snapshot not in gone})
+    return replace(there, expired=whole.users - there.users)
 
 
-def scope_of(plan: plans.Plan, chosen: Iterable[portions.Held], homes: dict[str, str] | None = None) -> Scope:
-    """Just these users; at home in legacy, where nothing else is said."""
-    held = portions.keys_by_snapshot(chosen)
-    known = dict.fromkeys((key for keys in held.values() for key in keys), "legacy") | (homes or {})
-    return Scope(plan, held, known)
+def scope_of(plan: plans.Plan, chosen: Iterable[portions.Held]) -> Scope:
+    """Just these users."""
+    return Scope(plan, portions.keys_by_snapshot(chosen))
+
+
+def _by_snapshot(held: pl.DataFrame) -> dict[portions.Snapshot, Keys]:
+    each = held.partition_by("batch_id", "fence", as_dict=True)
+    return {(int(batch_id), int(fence)): mine["user_key"] for (batch_id, fence), mine in each.items()}
 
 
 def verify(
@@ -182,27 +195,26 @@ def verify(
         progress: Told how many users were done after each part.
     """
     result = Verified(expired_users=scope_.expired)
-    users = len(scope_.homes)
-    beside = portions.processes(parts, users, workers)
-    cut = portions.cut(sorted(scope_.snapshots.items()), beside)
+    beside = portions.processes(parts, scope_.users, workers)
+    cut = portions.cut(scope_.in_order(), beside)
     jobs = [Part(scope_.plan.id, snapshots, drift) for snapshots in cut]
     found: dict[int, Verified] = {}
     with portions.expected(parts, min(beside, len(jobs))):
         if drift:
             result.schema_changes = [str(change) for change in schema_changes.found(parts, scope_.plan)]
-        going = portions.share(parts, "verify", jobs, lambda job: part(parts, job), users=users, workers=beside)
+        going = portions.share(parts, "verify", jobs, lambda job: part(parts, job), users=scope_.users, workers=beside)
         with closing(going) as done:
             for place, one in done:
                 found[place] = one
                 progress(jobs[place].users)
     for place in sorted(found):
-        result.add(found[place], scope_.homes)
+        result.add(found[place])
     for _ in range(LOOKS):
         if result.busy:
             sleep(PAUSE)  # whoever writes them says so right after his commit
             now = _where_now(parts, scope_.plan, result.busy)
             result.busy = set()
-            result.add(part(parts, Part(now.plan.id, _in_order_of(now), drift)), now.homes)
+            result.add(part(parts, Part(now.plan.id, now.in_order(), drift)))
     return result
 
 
@@ -210,20 +222,30 @@ def _where_now(parts: Parts, plan: plans.Plan, keys: Iterable[str]) -> Scope:
     """The snapshots that hold these users by now; who is not in the target any more is left out."""
     with parts.control.read() as db:
         found = [one for one in users.some(db, plan.id, keys) if one.status in IN_TARGET]
-    placed = [one for one in map(users.Placed.of, found) if one is not None]
-    return scope_of(plan, placed, {one.user_key: one.home for one in placed})
-
-
-def _in_order_of(scope_: Scope) -> tuple[tuple[portions.Snapshot, tuple[str, ...]], ...]:
-    return tuple((snapshot, tuple(keys)) for snapshot, keys in sorted(scope_.snapshots.items()))
+    return scope_of(plan, filter(None, map(users.Placed.of, found)))
 
 
 def part(parts: Parts, job: Part) -> Verified:
-    """Compare the users of one part; where they are at home is for whoever asked."""
+    """Compare the users of one part."""
     result = Verified()
     for kept, set_ in opened_together(parts, job):
-        result.add(_compared(parts, set_, kept, drift=job.drift), {})
+        result.add(_compared(parts, set_, kept, drift=job.drift))
+    _say_homes(parts, job.plan_id, result)
     return result
+
+
+def _say_homes(parts: Parts, plan_id: int, result: Verified) -> None:
+    """Where those are at home of whom something is told."""
+    changed = {user for user, kind in result.drifted.items() if kind == "legacy changed"}
+    told = [*result.differences, *result.drift]
+    concerned = changed | {one["user"] for one in told if one["user"] is not None}
+    if not concerned:
+        return
+    with parts.control.read() as db:
+        homes = {one.user_key: one.home for one in users.some(db, plan_id, concerned)}
+    result.late_writes = {user for user in changed if homes.get(user) == TARGET}
+    for one in told:
+        one["home"] = homes.get(one["user"], LEGACY)
 
 
 def _compared(parts: Parts, set_: MappingSet, kept: KeptBatch, *, drift: bool) -> Verified:
@@ -305,7 +327,7 @@ def _beside_batches(parts: Parts, scope_: Scope) -> int:
     """How many processes check a wave: no more than batches may run beside each other."""
     with parts.control.read() as db:
         slots = sum(int(one["slots"]) for one in leases.alive(db))
-    return max(1, min(slots, portions.processes(parts, len(scope_.homes), None)))
+    return max(1, min(slots, portions.processes(parts, scope_.users, None)))
 
 
 def _hold_unmeasured(parts: Parts, wave_id: int, cause: str) -> None:
@@ -340,7 +362,7 @@ def opened_together(parts: Parts, job: Part) -> Iterator[tuple[KeptBatch, Mappin
     size = 0
     set_: MappingSet | None = None
     for (batch_id, fence), keys in job.snapshots:
-        kept = opened(parts, job.plan_id, batch_id, fence).only(keys)
+        kept = opened(parts, job.plan_id, batch_id, fence).only(list(keys))
         its_set = parts.stored_set(kept.set_hash)
         its_size = sum(int(rows.frame.estimated_size()) for rows in kept.sources.values())
         fits = set_ is its_set and size + its_size <= TOGETHER and bool(waiting) and alike(waiting[0], kept, its_set)

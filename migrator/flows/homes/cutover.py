@@ -425,8 +425,7 @@ def trouble(parts: Parts, plan: plans.Plan, keys: Sequence[str]) -> dict[str, st
     """
     with parts.control.read() as db:
         placed = [one for one in map(users.Placed.of, users.some(db, plan.id, keys)) if one is not None]
-    snapshots = verify.scope_of(plan, placed).snapshots
-    job = verify.Part(plan.id, tuple((one, tuple(whose)) for one, whose in sorted(snapshots.items())), drift=True)
+    job = verify.Part(plan.id, verify.scope_of(plan, placed).in_order(), drift=True)
     told = dict.fromkeys(sorted(set(keys) - {one.user_key for one in placed}), "has no snapshot to be compared with")
     looked = verify.part(parts, job)
     told |= dict.fromkeys(sorted(looked.busy), "was written anew at this moment; `migrator wave cut-over` again")

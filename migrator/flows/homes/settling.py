@@ -8,7 +8,7 @@ that would be a sign that somebody is still served by it. What the new system ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,10 +55,9 @@ def settle(
     result = Settled(wave.name, left=_left(found), dry_run=dry_run)
     if not any(one.status is User.LIVE for one in found):
         raise Refused(f"wave {wave.name} has nobody who is live{_already(found)}")
-    whole = verify.scope(parts, wave=wave.name)
-    looked = verify.verify(parts, whole, progress=progress)
+    looked = verify.verify(parts, verify.scope(parts, wave=wave.name), progress=progress)
     reasons += [verify.busy_sentence(len(looked.busy))] if looked.busy else []
-    reasons += _not_as_meant(wave, checked, looked) + _written_in_legacy(looked, whole.homes)
+    reasons += _not_as_meant(wave, checked, looked) + _written_in_legacy(looked, found)
     result.changed_in_target = looked.difference_count
     if reasons and not dry_run:
         raise Refused(f"wave {wave.name} is not settled: " + "; ".join(reasons))
@@ -102,8 +101,8 @@ def _not_as_meant(wave: waves.Wave, checked: dict[str, Any] | None, looked: veri
     return [f"{found} values differ from what was meant ({when}); see `migrator verify --wave {wave.name}`"]
 
 
-def _written_in_legacy(looked: verify.Verified, homes_of: Mapping[str, str]) -> list[str]:
-    live = sorted(key for key in looked.drifted if homes_of.get(key) == homes.TARGET)
+def _written_in_legacy(looked: verify.Verified, found: Sequence[users.User]) -> list[str]:
+    live = sorted(one.user_key for one in found if one.home == homes.TARGET and one.user_key in looked.drifted)
     if not live:
         return []
     named = ", ".join(live[:SHOWN])

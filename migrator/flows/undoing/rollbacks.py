@@ -52,7 +52,7 @@ class Part:
     """
 
     plan: plans.Plan
-    snapshots: tuple[tuple[portions.Snapshot, tuple[users.Placed, ...]], ...]
+    snapshots: tuple[tuple[portions.Snapshot, Sequence[users.Placed]], ...]
     dry_run: bool
     hastily: bool
     policy: str = BLOCK

@@ -34,7 +34,7 @@ class RolledBack:
     carried: dict[str, dict[str, int]] = field(default_factory=dict)  # per legacy table: updated, inserted, deleted
     given_up: dict[str, int] = field(default_factory=dict)  # changes that did not go back
     carried_before: int = 0  # users whose changes were in legacy already: an attempt before was cut off
-    left: list[tuple[portions.Snapshot, tuple[users.Placed, ...]]] = field(default_factory=list)  # for a second look
+    left: list[tuple[portions.Snapshot, Sequence[users.Placed]]] = field(default_factory=list)  # for a second look
 
     def add(self, other: RolledBack) -> None:
         """Take in what was done with other users."""
