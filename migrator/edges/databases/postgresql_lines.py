@@ -45,10 +45,10 @@ class Said:
 
     def is_printed_as(self, printed: bytes | None) -> bool:
         """Whether the server prints these rows and no others; a few may lie elsewhere than they were put."""
-        ours = self.lines[:-1]
+        ours = bytes(self.lines[:-1])  # a view would be compared byte by byte
         if printed is None or len(printed) != len(ours):
             return False
-        return ours == printed or sorted(bytes(ours).split(b"\n")) == sorted(printed.split(b"\n"))
+        return ours == printed or sorted(ours.split(b"\n")) == sorted(printed.split(b"\n"))
 
 
 def said(rows: pl.DataFrame, table: Table) -> Said | None:

@@ -162,7 +162,7 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
             whole = scope_of(plan, filter(None, map(users.Placed.of, together)))
         else:
             wave_id = waves.find(db, plan.id, wave).id if wave else None
-            whole = Scope(plan, _by_snapshot(users.held(db, plan.id, IN_TARGET, wave_id)))
+            whole = Scope(plan, users.held(db, plan.id, IN_TARGET, wave_id))
         gone = retention.expired(db, plan.id)
     there = Scope(plan, {snapshot: keys for snapshot, keys in whole.snapshots.items() if snapshot not in gone})
     return replace(there, expired=whole.users - there.users)
@@ -171,11 +171,6 @@ def scope(parts: Parts, *, user: str | None = None, wave: str | None = None) -> 
 def scope_of(plan: plans.Plan, chosen: Iterable[portions.Held]) -> Scope:
     """Just these users."""
     return Scope(plan, portions.keys_by_snapshot(chosen))
-
-
-def _by_snapshot(held: pl.DataFrame) -> dict[portions.Snapshot, Keys]:
-    each = held.partition_by("batch_id", "fence", as_dict=True)
-    return {(int(batch_id), int(fence)): mine["user_key"] for (batch_id, fence), mine in each.items()}
 
 
 def verify(
