@@ -101,3 +101,27 @@ def test_users_are_found_by_the_snapshot_that_holds_them(control: Control) -> No
         a_user(db, plan, "3", status="held", batch_id=batch.id)
 
         assert users.of_batches(db, plan.id, tuple(User)) == {(batch.id, 1): ["1"], (batch.id, 2): ["2"]}
+
+
+def test_however_many_lots_they_come_in_users_are_held_by_their_snapshots(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "_AT_ONCE", 2)
+    with control.write() as db:
+        plan = a_plan(db)
+        wave, other = a_wave(db, plan), a_wave(db, plan, ordinal=2)
+        batch, last = a_batch(db, wave, []), a_batch(db, other, [])
+        for key in ("5", "é", "4", "1", "3"):
+            a_user(db, plan, key, wave_id=wave.id, status="live", batch_id=batch.id, fence=1)
+        a_user(db, plan, "2", wave_id=wave.id, status="held", batch_id=batch.id, fence=1)
+        a_user(db, plan, "6", wave_id=wave.id, status="live", batch_id=batch.id)
+        a_user(db, plan, "7", wave_id=other.id, status="live", batch_id=last.id, fence=3)
+
+        everybody = users.held(db, plan.id, (User.LIVE,))
+        of_one_wave = users.held(db, plan.id, (User.LIVE,), other.id)
+
+    assert {snapshot: keys.to_list() for snapshot, keys in everybody.items()} == {
+        (batch.id, 1): ["1", "3", "4", "5", "é"],
+        (last.id, 3): ["7"],
+    }
+    assert {snapshot: keys.to_list() for snapshot, keys in of_one_wave.items()} == {(last.id, 3): ["7"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.benchmarks.databases import Database
 
 #: In the order in which foreign keys allow them to be filled.
@@ -32,7 +34,8 @@ def build(database: Database) -> None:
     for table, column in INDEXES.items():
         database.run(f"create index {table}_{column} on {table} ({column})")
     if database.dialect == "postgresql":
-        database.maintain("checkpoint")  # nobody pays for what the one before wrote
+        database.maintain("checkpoint")
+    os.sync()  # nobody pays for what the one before wrote
 
 
 def _wipe(database: Database) -> None:
